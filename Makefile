@@ -1,0 +1,64 @@
+# The commands of this repository; `make` alone prints them.
+# Everything is installed into .venv from the pinned, hashed requirements/;
+# wheels are cached by uv outside the clone, so a second clone sets up in seconds.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup format lint unit test check crds requirements demo clean
+
+##@ Use
+demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
+	$(BIN)/autolfads synthesize lorenz runs/lorenz/data.h5 --spec examples/lorenz/run.yaml
+	$(BIN)/autolfads run examples/lorenz/run.yaml
+
+##@ Develop
+setup: .venv/.dev ## Install everything, pinned, into .venv
+
+format: .venv/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: .venv/.dev ## Style, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv/.dev ## The fast tests
+	$(BIN)/pytest -m "not ray and not slow and not kube and not gcs and not gpu"
+
+check: lint unit ## Lint and fast tests
+
+test: lint ## Everything, set-up included: what CI runs
+	$(BIN)/pytest -m "not gpu" --cov --cov-report=term:skip-covered
+
+crds: .venv/.dev ## Generate the CRD and the field reference
+	$(BIN)/python -m autolfads_spec
+
+##@ House-keeping
+requirements: .venv/.dev ## Compile requirements/*.in into pinned files with hashes
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet requirements/worker.in -o requirements/worker.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet -c requirements/worker.txt requirements/dev.in -o requirements/dev.txt
+
+clean: ## Remove the environment and caches of this clone
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+help:
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/bin/uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is wanted; none was found on PATH. Install one, or call make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+.venv/.worker: .venv/bin/uv requirements/worker.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements/worker.txt
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.worker requirements/dev.txt
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Recordings: reading, checking, splitting, and synthetic ones with known rates. Numpy, no TensorFlow."""

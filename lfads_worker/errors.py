@@ -1,0 +1,36 @@
+"""Errors of the worker.
+
+    AutoLFADSError (autolfads_spec.errors)
+    ├── DataError         the recording cannot be used as it is
+    ├── DivergedError     no member of the population is left with finite weights
+    ├── OutputError       the output folder cannot be used
+    └── DeviceError       the machine cannot train what was asked for
+
+Divergence of one member is a value (its score is NaN), not an exception.
+"""
+
+from autolfads_spec.errors import AutoLFADSError
+
+
+class DataError(AutoLFADSError):
+    """The recording is unusable; says which array, what was found and what to do."""
+
+    exit_code = 3
+
+
+class DivergedError(AutoLFADSError):
+    """Every member diverged; says at which generation and which settings to change."""
+
+    exit_code = 4
+
+
+class OutputError(AutoLFADSError):
+    """The output folder holds something else, or cannot be written."""
+
+    exit_code = 5
+
+
+class DeviceError(AutoLFADSError):
+    """The device is missing or too small; names the field to change."""
+
+    exit_code = 6

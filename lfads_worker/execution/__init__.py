@@ -1,0 +1,1 @@
+"""Where cohorts train: in this process, or on Ray."""
