@@ -14,6 +14,14 @@ class AutoLFADSError(Exception):
 
 
 class SpecError(AutoLFADSError):
-    """The run's YAML is not valid; names the field, what it holds and what is allowed."""
+    """The run's YAML is not valid; one sentence a problem, each naming the field, what it holds and the cure.
+
+    Attributes:
+      sentences: every problem of the document, in the order of the document's blocks.
+    """
 
     exit_code = 2
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
