@@ -26,10 +26,11 @@ class OutputSpec(Block):
     )
     posterior_samples: int = Field(
         50,
-        ge=1,
+        ge=0,
         le=10000,
         json_schema_extra=ANY_TIME,
-        description="Posterior samples a trial over which rates and factors are averaged.",
+        description="Posterior samples a trial over which rates and factors are averaged; 0 takes the "
+        "posterior mean.",
     )
     formats: tuple[Literal["HDF5", "Matlab"], ...] = Field(
         ("HDF5", "Matlab"),

@@ -192,6 +192,11 @@ class PopulationSpec(Block):
         json_schema_extra=ANY_TIME,
         description="When the search ends before its last generation.",
     )
+    metric: Literal["HeldIn", "HeldOut"] = Field(
+        "HeldIn",
+        description="The validation loss that selects members: of the spikes the encoders see, or of those "
+        "they never see (held-out neurons, forward bins, samples left out by sampleValidationRate).",
+    )
     smoothing: float = Field(
         0.7,
         gt=0,

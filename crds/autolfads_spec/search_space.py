@@ -60,6 +60,14 @@ def _choice_without_values(d: "SearchDimension") -> str | None:
     return None
 
 
+def _choice_repeated(d: "SearchDimension") -> str | None:
+    repeated = sorted({v for v in d.values or () if (d.values or ()).count(v) > 1})
+    if not repeated:
+        return None
+    listed = ", ".join(f"{v:g}" for v in repeated)
+    return f"wanted each value of {d.name} once, found {listed} more than once; remove the repetition"
+
+
 def _choice_with_bounds(d: "SearchDimension") -> str | None:
     if d.distribution != "Choice" or (d.min is None and d.max is None):
         return None
@@ -146,6 +154,12 @@ class SearchDimension(Block):
             "(self.distribution == 'Choice') == has(self.values)",
             "Choice needs values, Uniform and LogUniform take none; add or remove values",
             _choice_without_values,
+        ),
+        Rule(
+            ("values",),
+            "!has(self.values) || self.values.all(v, self.values.filter(w, w == v).size() == 1)",
+            "wanted each of values once; remove the repetition",
+            _choice_repeated,
         ),
         Rule(
             ("distribution", "min", "max"),

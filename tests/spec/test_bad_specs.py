@@ -303,8 +303,8 @@ WRONG_FIELDS = [
         id="number-for-uri",
     ),
     pytest.param(
-        f"{HEAD}spec:\n  data: {{uri: a.mat}}\n  output: {{uri: runs/a, posteriorSamples: 0}}\n",
-        "spec.output.posteriorSamples: wanted a whole number from 1 to 10000, found 0",
+        f"{HEAD}spec:\n  data: {{uri: a.mat}}\n  output: {{uri: runs/a, posteriorSamples: -1}}\n",
+        "spec.output.posteriorSamples: wanted a whole number from 0 to 10000, found -1",
         id="no-samples",
     ),
     pytest.param(
@@ -428,6 +428,11 @@ BROKEN_RULES = [
         searching("name: learningRate, distribution: Uniform, min: 0.001, max: 0.01, init: 0.1"),
         "wanted init of learningRate from 0.001 to 0.01, found 0.1; move init or the bounds",
         id="start-outside",
+    ),
+    pytest.param(
+        searching("name: dropoutRate, distribution: Choice, values: [0.1, 0.3, 0.1]"),
+        "wanted each value of dropoutRate once, found 0.1 more than once; remove the repetition",
+        id="choice-twice",
     ),
     pytest.param(
         searching("name: dropoutRate, distribution: Choice, values: [0.1, 0.3], init: 0.2"),

@@ -80,6 +80,7 @@ population:
   exploit: {strategy: BinaryTournament}
   explore: {strategy: Perturb, resampleProbability: 0.0}
   stopping: {patience: 5, minImprovement: 0.0005}
+  metric: HeldIn
   smoothing: 0.7
 compute:
   workers: {desired: 1, min: 1}
