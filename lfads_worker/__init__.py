@@ -1,1 +1,1 @@
-"""The computing side: trains populations of LFADS models. Knows no Kubernetes and imports nothing heavy here."""
+"""The computing side: trains populations of LFADS models. Knows no Kubernetes; imports nothing heavy here."""

@@ -23,6 +23,17 @@ HyperparameterName = Literal[
     "klInferredInputs",
 ]
 HYPERPARAMETER_NAMES: tuple[str, ...] = get_args(HyperparameterName)
+
+
+def attribute_name(name: str) -> str:
+    """The Python name of a field of run.yaml: l2IcEncoder becomes l2_ic_encoder.
+
+    Pydantic's own converter also splits at digits.
+    """
+    return re.sub("[A-Z]", lambda capital: f"_{capital.group().lower()}", name)
+
+
+HYPERPARAMETER_ATTRIBUTES: tuple[str, ...] = tuple(attribute_name(name) for name in HYPERPARAMETER_NAMES)
 # Without a controller these act on nothing.
 CONTROLLER_HYPERPARAMETERS = ("l2Controller", "l2CiEncoder", "klInferredInputs")
 RATES_BELOW_ONE = ("dropoutRate", "coordinatedDropoutRate")
@@ -193,7 +204,7 @@ class SearchDimension(Block):
     @property
     def attribute(self) -> str:
         """The name in Python and in CSV files, `learning_rate` for learningRate."""
-        return re.sub("[A-Z]", lambda capital: f"_{capital.group().lower()}", self.name)
+        return attribute_name(self.name)
 
 
 def preset_dimensions(name: str) -> tuple[SearchDimension, ...]:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from autolfads_spec.search_space import HYPERPARAMETER_NAMES, SearchDimension, preset_dimensions
+from autolfads_spec.search_space import (
+    HYPERPARAMETER_ATTRIBUTES,
+    HYPERPARAMETER_NAMES,
+    SearchDimension,
+    attribute_name,
+    preset_dimensions,
+)
 from autolfads_spec.training import TrainingSpec
 
 RATES = {"learningRate", "dropoutRate", "coordinatedDropoutRate"}
@@ -71,3 +77,21 @@ def test_every_hyperparameter_is_a_field_of_training(name):
     dimension = SearchDimension(name=name, distribution="Uniform", min=0.1, max=0.2)
 
     assert TrainingSpec.model_fields[dimension.attribute].alias == name
+
+
+def test_the_nine_hyperparameters_in_python():
+    assert HYPERPARAMETER_ATTRIBUTES == (
+        "learning_rate",
+        "dropout_rate",
+        "coordinated_dropout_rate",
+        "l2_generator",
+        "l2_controller",
+        "l2_ic_encoder",
+        "l2_ci_encoder",
+        "kl_initial_condition",
+        "kl_inferred_inputs",
+    )
+
+
+def test_digits_do_not_split_a_name():
+    assert attribute_name("l2IcEncoder") == "l2_ic_encoder"

@@ -1,0 +1,319 @@
+"""The command `autolfads`: run, validate, synthesize.
+
+Only reads arguments and talks to the user; what a run consists of is in `local_run`. Heavy
+imports are inside the commands, so that `--help` and mistakes are answered at once.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autolfads_spec import AutoLFADSRun, load_run
+from lfads_worker import log, summary
+from lfads_worker.failures import EXIT_CODES, told
+
+if TYPE_CHECKING:
+    from lfads_worker.data.synthetic import SyntheticData
+    from lfads_worker.local_run import Prepared
+    from lfads_worker.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+DRIVER = "lfads_worker.driver"
+
+# What trains cohorts; tests put a toy here. None: LFADS on TensorFlow.
+make_trainer: Any = None
+
+# \b keeps the lines as they are.
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+app = typer.Typer(
+    name="autolfads",
+    help="Firing rates and latent dynamics from spike trains: LFADS tuned by population based training.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+synthesize = typer.Typer(
+    name="synthesize",
+    help="Make a recording with known rates, to try things out.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(synthesize)
+
+SpecFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN.YAML",
+        help="The run. Relative paths in it are relative to the current folder, wherever the file is.",
+    ),
+]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"autolfads {version('autolfads')}")
+        raise typer.Exit
+
+
+@app.callback()
+def autolfads(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    spec_file: SpecFile,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Ray workers, one core or GPU each; 0 trains in this process. By default what is fastest "
+            "here. The result is the same.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder of the results, instead of the one in RUN.YAML.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")] = False,
+) -> None:
+    """Train a population on this machine.
+
+    Rates, factors and all other results go to the output folder of RUN.YAML. A folder that holds another
+    run, or anything else, is left alone.
+    """
+    with ExitStack() as stack:
+        log_files: list[Path] = []
+        stack.enter_context(
+            told(lambda: _how_to_go_on(spec_file), lambda: log_files[-1] if log_files else None)
+        )
+        progress, handler = _displays(quiet)
+        stack.enter_context(log.to_console(handler, logging.WARNING if quiet else logging.INFO))
+        _run(spec_file, workers, output, quiet, progress, log_files, stack)
+
+
+def _run(
+    spec_file: Path,
+    workers: int | None,
+    output: str | None,
+    quiet: bool,
+    progress: "Progress",
+    log_files: list[Path],
+    stack: ExitStack,
+) -> None:
+    from lfads_worker import output_folder
+    from lfads_worker.execution.device import find_devices
+    from lfads_worker.execution.pool import CohortPool
+    from lfads_worker.execution.trainers import TensorFlowTrainer
+    from lfads_worker.local_run import prepare, train
+
+    asked = _with_output(load_run(spec_file), output)
+    state = output_folder.inspect(asked)
+    if state is output_folder.FolderState.FINISHED:
+        typer.echo(f"{asked.metadata.name} is finished: its results are in {asked.spec.output.uri}")
+        return
+    devices = find_devices()
+    prepared = prepare(asked, workers, devices, os.environ.get("RAY_ADDRESS"))
+    log_files.append(output_folder.claim(asked) / output_folder.LOG_NAME)
+    stack.enter_context(log.to_file(log_files[-1]))
+
+    if not quiet:
+        _print(summary.of_report(prepared.report))
+    _say_first(prepared, state is output_folder.FolderState.BEGUN, workers)
+
+    def announce(pool: CohortPool) -> None:
+        logger.info("training on %s%s", pool.description, _why(workers, prepared, str(devices)))
+        _interrupt_when_terminated(stack)
+
+    results = train(prepared, progress, make_trainer or TensorFlowTrainer, announce)
+    if not quiet:
+        _print(summary.of_results(results, asked.spec.output.uri))
+
+
+@app.command()
+def validate(spec_file: SpecFile) -> None:
+    """Check RUN.YAML and its recording.
+
+    Shows what would be trained on; trains nothing.
+    """
+    with told(lambda: "run the same command again", lambda: None):
+        from lfads_worker.execution.device import find_devices
+        from lfads_worker.local_run import prepare
+
+        asked = load_run(spec_file)
+        prepared = prepare(asked, None, find_devices())
+        _print(summary.of_report(prepared.report))
+        for warning in prepared.report.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"{spec_file} is valid: {summary.size_of(prepared.run.spec, len(prepared.cohorts))}")
+
+
+OutputFile = Annotated[Path, typer.Argument(metavar="OUT.H5", help="The HDF5 file to write.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed makes the same file.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")]
+Count = typer.Option(min=1)
+
+
+@synthesize.command("lorenz")
+def synthesize_lorenz(
+    path: OutputFile,
+    seed: Seed = 0,
+    neurons: Annotated[int, Count] = 29,
+    conditions: Annotated[int, typer.Option(min=1, help="Stretches of the system.")] = 65,
+    trials_per_condition: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 24,
+    bins: Annotated[int, typer.Option(min=1, help="Bins of a trial.")] = 50,
+    bin_width_ms: Annotated[int, typer.Option(min=1, help="Whole milliseconds.")] = 20,
+    base_rate: Annotated[float, typer.Option(help="Spikes/s where all latents are 0.")] = 5.0,
+    published_form: Annotated[
+        bool,
+        typer.Option(
+            "--published-form",
+            help="As published: latents over their signed maximum, at most one spike a millisecond.",
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Neurons driven by a chaotic Lorenz system; the default sizes are the literature's."""
+    with told(lambda: "nothing was written", lambda: None):
+        from lfads_worker.data.synthetic import lorenz
+
+        made = lorenz(
+            seed=seed,
+            neurons=neurons,
+            conditions=conditions,
+            trials_per_condition=trials_per_condition,
+            bins=bins,
+            bin_width_ms=bin_width_ms,
+            base_rate=base_rate,
+            published_form=published_form,
+        )
+        _write_synthetic(made, path, overwrite)
+
+
+@synthesize.command("chaotic-rnn")
+def synthesize_chaotic_rnn(
+    path: OutputFile,
+    seed: Seed = 0,
+    neurons: Annotated[int, Count] = 50,
+    conditions: Annotated[int, typer.Option(min=1, help="Initial states.")] = 130,
+    trials_per_condition: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
+    bins: Annotated[int, typer.Option(min=1, help="Bins of 10 ms of a trial.")] = 100,
+    gain: Annotated[float, typer.Option(help="Chaos begins at 1.")] = 1.5,
+    pulse: Annotated[bool, typer.Option("--pulse", help="An input pulse in each trial.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Neurons of a random recurrent network in its chaotic regime."""
+    with told(lambda: "nothing was written", lambda: None):
+        from lfads_worker.data.synthetic import chaotic_rnn
+
+        made = chaotic_rnn(
+            seed=seed,
+            neurons=neurons,
+            conditions=conditions,
+            trials_per_condition=trials_per_condition,
+            bins=bins,
+            gain=gain,
+            pulse=pulse,
+        )
+        _write_synthetic(made, path, overwrite)
+
+
+def _write_synthetic(made: "SyntheticData", path: Path, overwrite: bool) -> None:
+    from lfads_worker.data.writing import write_hdf5
+
+    write_hdf5(made, path, overwrite)
+    trials, bins, neurons = made.spikes.shape
+    typer.echo(f"{path}: {trials} trials of {bins} bins ({made.bin_width_ms:g} ms) and {neurons} neurons")
+
+
+def main() -> None:
+    """The console command."""
+    app(prog_name="autolfads")
+
+
+def _with_output(asked: AutoLFADSRun, output: str | None) -> AutoLFADSRun:
+    if output is None:
+        return asked
+    # Loaded anew, so that the rules of the spec hold for the folder too.
+    document = asked.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document["spec"]["output"]["uri"] = output
+    return load_run(document)
+
+
+def _displays(quiet: bool) -> tuple["Progress", logging.Handler]:
+    """What shows the progress, and where log lines go beside it."""
+    from lfads_worker.progress import Lines, LiveTable, Silent
+
+    if quiet or not sys.stderr.isatty():
+        return (Silent() if quiet else Lines()), logging.StreamHandler(sys.stderr)
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    console = Console(stderr=True)
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    # The table has a row for every line that the driver logs.
+    handler.addFilter(lambda record: record.name != DRIVER or record.levelno >= logging.WARNING)
+    return LiveTable(console), handler
+
+
+def _say_first(prepared: "Prepared", begun: bool, workers: int | None) -> None:
+    """What the user should know before it starts."""
+    spec = prepared.run.spec
+    ignored = spec.compute.ignored_locally()
+    if ignored:
+        logger.info("ignored on this machine: %s", ", ".join(f"compute.{name}" for name in ignored))
+    for warning in prepared.report.warnings:
+        logger.warning("%s", warning)
+    if workers is not None and workers > prepared.choice.workers:
+        logger.info(
+            "%d workers would find %d cohorts only: training with %d",
+            workers,
+            len(prepared.cohorts),
+            prepared.choice.workers,
+        )
+    if begun:
+        logger.warning("%s holds a run that did not finish; it starts again", spec.output.uri)
+    logger.info(
+        "%s: %s", prepared.run.metadata.name, summary.size_of(prepared.run.spec, len(prepared.cohorts))
+    )
+
+
+def _why(workers: int | None, prepared: "Prepared", devices: str) -> str:
+    if workers is not None or prepared.choice.address:
+        return ""
+    return f" (this machine has {devices}; --workers chooses another number)"
+
+
+def _how_to_go_on(spec_file: Path) -> str:
+    return f"no results were written; `autolfads run {spec_file}` starts the run again"
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _interrupt_when_terminated(stack: ExitStack) -> None:
+    """SIGTERM then ends the run as Ctrl-C does; Ray, which was started before, has set its own way."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    stack.callback(signal.signal, signal.SIGTERM, before)

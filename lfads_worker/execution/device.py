@@ -1,0 +1,64 @@
+"""What this machine can train on, found out without loading TensorFlow."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from lfads_worker.execution.cohorts import DeviceKind
+
+GIGABYTE = 10**9
+
+# Memory of one accelerator, in bytes, by GKE's names. A run without a name counts on the smallest, so that
+# its cohorts, and with them its result, are the same on every GPU.
+ACCELERATOR_BYTES: Mapping[str, int] = {
+    "nvidia-tesla-t4": 16 * GIGABYTE,
+    "nvidia-l4": 24 * GIGABYTE,
+    "nvidia-tesla-a100": 40 * GIGABYTE,
+    "nvidia-a100-80gb": 80 * GIGABYTE,
+    "nvidia-h100-80gb": 80 * GIGABYTE,
+}
+SMALLEST_ACCELERATOR_BYTES = 16 * GIGABYTE
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of this machine that a worker can have for itself: cores, or GPUs if there are any."""
+
+    kind: DeviceKind
+    count: int
+
+    def __str__(self) -> str:
+        noun = "GPU" if self.kind == "gpu" else "core"
+        return f"{self.count} {noun}{'s' if self.count > 1 else ''}"
+
+
+def find_devices() -> Devices:
+    """GPUs when TensorFlow can use them, else the cores that this process may use."""
+    gpus = count_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES")) if tensorflow_has_cuda() else 0
+    return Devices("gpu", gpus) if gpus else Devices("cpu", len(os.sched_getaffinity(0)))
+
+
+def count_gpus(devices: Path, visible: str | None) -> int:
+    """NVIDIA devices of the machine, no more than CUDA_VISIBLE_DEVICES allows."""
+    found = sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in devices.glob("nvidia*"))
+    if visible is None:
+        return found
+    allowed = [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+    return min(found, len(allowed))
+
+
+def tensorflow_has_cuda() -> bool:
+    """Whether the TensorFlow that is installed is the one that knows GPUs."""
+    try:
+        distribution("tensorflow")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def memory_bytes() -> int:
+    """Main memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

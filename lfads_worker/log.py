@@ -1,0 +1,58 @@
+"""Where log lines go: the console in plain words, and a file in the output folder with all details.
+
+Called by the command line only; everything else just logs.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+logger = logging.getLogger("lfads_worker")
+
+FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _Plain(logging.Formatter):
+    """The message alone; warnings say that they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return f"warning: {message}" if record.levelno >= logging.WARNING else message
+
+
+@contextmanager
+def to_console(handler: logging.Handler, level: int) -> Iterator[None]:
+    """Sends our lines of at least `level` to the console for as long as the context lasts."""
+    handler.setLevel(level)
+    if not isinstance(handler, logging.FileHandler) and handler.formatter is None:
+        handler.setFormatter(_Plain("%(message)s"))
+    with _attached(handler):
+        yield
+
+
+@contextmanager
+def to_file(path: Path) -> Iterator[None]:
+    """Appends our lines and Python's warnings to a file for as long as the context lasts."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FILE_FORMAT))
+    try:
+        with _attached(handler):
+            yield
+    finally:
+        handler.close()
+
+
+@contextmanager
+def _attached(handler: logging.Handler) -> Iterator[None]:
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    # Handlers of the root logger belong to libraries; our lines would appear twice.
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

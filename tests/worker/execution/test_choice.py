@@ -1,0 +1,72 @@
+import pytest
+
+from lfads_worker.execution import choice
+from lfads_worker.execution.choice import Choice, choose
+from lfads_worker.execution.device import Devices, count_gpus
+from lfads_worker.execution.serial import SerialPool
+from lfads_worker.execution.toy import ToyTrainer
+
+CORES = Devices("cpu", 4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "cohorts", "devices", "expected"),
+    [
+        pytest.param(None, 10, CORES, Choice(4, gpus=False), id="a worker a core"),
+        pytest.param(None, 3, CORES, Choice(3, gpus=False), id="no more workers than cohorts"),
+        pytest.param(None, 1, CORES, Choice(0, gpus=False), id="one cohort needs no Ray"),
+        pytest.param(None, 10, Devices("cpu", 1), Choice(0, gpus=False), id="one core needs no Ray"),
+        pytest.param(None, 10, Devices("gpu", 1), Choice(0, gpus=True), id="one GPU needs no Ray"),
+        pytest.param(None, 10, Devices("gpu", 2), Choice(2, gpus=True), id="a worker a GPU"),
+        pytest.param(0, 10, CORES, Choice(0, gpus=False), id="in this process on demand"),
+        pytest.param(1, 10, CORES, Choice(1, gpus=False), id="one Ray worker on demand"),
+        pytest.param(8, 10, CORES, Choice(8, gpus=False), id="more workers than cores on demand"),
+        pytest.param(8, 2, CORES, Choice(2, gpus=False), id="never more than cohorts"),
+    ],
+)
+def test_choice_on_this_machine(asked, cohorts, devices, expected):
+    assert choose(asked, cohorts, devices) == expected
+
+
+def test_a_cluster_is_used_with_the_workers_of_the_spec():
+    assert choose(None, 10, CORES, cluster_workers=3, address="head:6379") == Choice(3, False, "head:6379")
+
+
+def test_no_workers_means_this_process_even_on_a_cluster():
+    assert choose(0, 10, CORES, cluster_workers=3, address="head:6379") == Choice(0, False)
+
+
+def test_every_pool_trains_with_the_same_number_of_threads():
+    assert {choose(workers, 10, CORES).threads for workers in (None, 0, 1, 2)} == {1}
+    assert choose(None, 10, Devices("gpu", 2)).threads is None
+
+
+def test_no_workers_open_the_serial_pool_in_a_prepared_process(monkeypatch):
+    prepared = []
+    monkeypatch.setattr(choice, "prepare_this_process", prepared.append)
+
+    with Choice(0, gpus=False).open(ToyTrainer()) as pool:
+        assert isinstance(pool, SerialPool)
+    assert prepared == [1]
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        pytest.param(None, 2, id="all"),
+        pytest.param("0", 1, id="one"),
+        pytest.param("", 0, id="none"),
+        pytest.param("-1", 0, id="none, CUDA's way"),
+        pytest.param("0,1,2,3", 2, id="no more than there are"),
+    ],
+)
+def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path, visible, expected):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+
+    assert count_gpus(tmp_path, visible) == expected
+
+
+def test_devices_in_words():
+    assert str(Devices("cpu", 1)) == "1 core"
+    assert str(Devices("gpu", 2)) == "2 GPUs"

@@ -1,0 +1,348 @@
+"""The command line from the outside, with a toy in place of TensorFlow."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from autolfads_spec import dump_run
+from lfads_worker import cli
+from lfads_worker.driver import Driver
+from lfads_worker.execution import choice
+from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.failures import EXIT_CODES
+
+
+def toy(spec, data):
+    return ToyTrainer(spec.population.seed, data.trials, data.time, data.neurons)
+
+
+@pytest.fixture
+def invoke(monkeypatch, tmp_path):
+    """Calls the command line in an empty folder with a toy; trains in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cli, "make_trainer", toy)
+    monkeypatch.setattr(choice, "prepare_this_process", lambda threads: None)
+
+    def call(*arguments):
+        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.fixture
+def spec_file(invoke, make_run, tmp_path):
+    """run.yaml with its recording; the recording has known rates."""
+    made = invoke(
+        "synthesize", "lorenz", "data.h5", "--conditions", 4, "--trials-per-condition", 15, "--bins", 10
+    )
+    assert made.exit_code == 0
+    path = tmp_path / "run.yaml"
+    path.write_text(dump_run(make_run(output={"posteriorSamples": 2})))
+    return path
+
+
+def change(path, *keys, value):
+    document = yaml.safe_load(path.read_text())
+    block = document
+    for key in keys[:-1]:
+        block = block[key]
+    block[keys[-1]] = value
+    path.write_text(yaml.safe_dump(document))
+
+
+def test_a_run_goes_from_yaml_to_results(invoke, spec_file, tmp_path):
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert document["generations"] == 4
+    assert (tmp_path / "out" / "rates.h5").is_file()
+    assert "trials" in result.stdout
+    assert "done: all 4 generations are done" in result.stdout
+    assert "bits per spike" in result.stdout
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(invoke, spec_file):
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert "toy: 5 members in 3 cohorts, up to 4 generations" in result.stderr
+    assert "training on this process, one cohort after another" in result.stderr
+    assert re.search(
+        r"^generation 0 \(1 of 4\): best \d+\.\d{4} \(member \d\), \d exploited", result.stderr, re.M
+    )
+    assert "\x1b" not in result.output
+
+
+def test_the_log_file_has_what_was_said(invoke, spec_file, tmp_path):
+    invoke("run", spec_file, "--workers", 0)
+
+    log = (tmp_path / "out" / "autolfads.log").read_text()
+    assert "generation 3 (4 of 4)" in log
+
+
+def test_quiet_says_nothing_but_warnings(invoke, spec_file):
+    result = invoke("run", spec_file, "--workers", 0, "--quiet")
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert all(line.startswith("warning: ") for line in result.stderr.splitlines())
+
+
+def test_a_finished_run_says_so_and_trains_nothing(invoke, spec_file, tmp_path):
+    invoke("run", spec_file, "--workers", 0)
+    before = (tmp_path / "out" / "results.json").stat().st_mtime_ns
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0
+    assert result.output == "toy is finished: its results are in out\n"
+    assert (tmp_path / "out" / "results.json").stat().st_mtime_ns == before
+
+
+def test_the_output_folder_can_be_given(invoke, spec_file, tmp_path):
+    result = invoke("run", spec_file, "--workers", 0, "--output", "elsewhere")
+
+    assert result.exit_code == 0
+    assert (tmp_path / "elsewhere" / "results.json").is_file()
+    assert not (tmp_path / "out").exists()
+    written = yaml.safe_load((tmp_path / "elsewhere" / "run.yaml").read_text())
+    assert written["spec"]["output"]["uri"] == "elsewhere"
+
+
+def test_two_runs_with_the_same_seed_leave_the_same_files(invoke, spec_file, tmp_path):
+    invoke("run", spec_file, "--workers", 0, "--output", "one")
+    invoke("run", spec_file, "--workers", 0, "--output", "two")
+
+    for name in ("decisions.csv", "hyperparameters.csv", "best/weights.npz", "training_logs/member_004.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_settings_for_a_cluster_are_ignored_and_that_is_said_once(invoke, spec_file):
+    change(spec_file, "spec", "compute", "accelerator", value={"type": "nvidia-l4"})
+    change(spec_file, "spec", "compute", "nodePool", value={"mode": "Existing", "name": "gpus"})
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.stderr.count("ignored on this machine: compute.accelerator, compute.nodePool") == 1
+
+
+def test_more_workers_than_cohorts_is_said(invoke, spec_file, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(choice.Choice, "open", lambda self, factory: chosen.append(self) or 1 / 0)
+
+    result = invoke("run", spec_file, "--workers", 8)
+
+    assert chosen[0].workers == 3
+    assert "8 workers would find 3 cohorts only: training with 3" in result.stderr
+
+
+def test_a_run_that_did_not_finish_starts_again(invoke, spec_file, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "run", interrupt)
+        result = invoke("run", spec_file, "--workers", 0)
+    assert result.exit_code == 130
+    assert f"interrupted: no results were written; `autolfads run {spec_file}`" in result.stderr
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0
+    assert "out holds a run that did not finish; it starts again" in result.stderr
+
+
+def interrupt(self):
+    raise KeyboardInterrupt
+
+
+def test_a_fault_of_the_program_names_the_log_of_the_run(invoke, spec_file, monkeypatch, tmp_path):
+    monkeypatch.setattr(Driver, "run", lambda self: 1 / 0)
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 1
+    assert "the details are in out/autolfads.log" in result.stderr
+    assert "Traceback" not in result.output
+    assert "Traceback" in (tmp_path / "out" / "autolfads.log").read_text()
+
+
+def another_seed(spec_file):
+    change(spec_file, "spec", "population", "seed", value=5)
+
+
+@pytest.mark.parametrize(
+    ("command", "prepare", "code", "sentence"),
+    [
+        pytest.param(["run", "no.yaml"], None, 2, "no.yaml: wanted a YAML file", id="no such file"),
+        pytest.param(
+            ["run", "run.yaml"],
+            lambda path: change(path, "spec", "population", "sise", value=3),
+            2,
+            "did you mean size?",
+            id="a field that does not exist",
+        ),
+        pytest.param(
+            ["run", "run.yaml", "--output", "s3://bucket/x"], None, 2, "s3://bucket/x", id="an unknown store"
+        ),
+        pytest.param(
+            ["run", "run.yaml", "--output", "gs://bucket/x"],
+            None,
+            5,
+            "a folder of this machine",
+            id="a bucket",
+        ),
+        pytest.param(
+            ["run", "run.yaml"],
+            lambda path: change(path, "spec", "data", "uri", value="nothing.h5"),
+            3,
+            "nothing was found at nothing.h5",
+            id="no recording",
+        ),
+        pytest.param(
+            ["validate", "run.yaml"],
+            lambda path: change(path, "spec", "data", "heldOutNeurons", value=40),
+            3,
+            "data.heldOutNeurons",
+            id="more held out than there are",
+        ),
+        pytest.param(
+            ["run", "run.yaml"],
+            lambda path: (path.parent / "out").mkdir() or (path.parent / "out" / "thesis.tex").touch(),
+            5,
+            "found thesis.tex in out",
+            id="a folder with other content",
+        ),
+        pytest.param(
+            ["run", "run.yaml", "--workers", "-1"], None, 2, "--workers", id="fewer than no workers"
+        ),
+        pytest.param(["ran", "run.yaml"], None, 2, "ran", id="no such command"),
+        pytest.param(
+            ["synthesize", "lorenz", "data.h5"], None, 5, "one is there already", id="a file that is there"
+        ),
+        pytest.param(
+            ["synthesize", "lorenz", "x.h5", "--neurons", "0"], None, 2, "--neurons", id="no neurons"
+        ),
+    ],
+)
+def test_mistakes_are_sentences_with_their_exit_code(invoke, spec_file, command, prepare, code, sentence):
+    if prepare:
+        prepare(spec_file)
+
+    result = invoke(*command)
+
+    assert result.exit_code == code, result.output
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_another_run_in_the_folder_is_not_overwritten(invoke, spec_file):
+    invoke("run", spec_file, "--workers", 0)
+    another_seed(spec_file)
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 5
+    assert "found finished results of run toy with another population in out" in result.stderr
+
+
+def test_all_members_diverged_ends_with_its_code(invoke, spec_file, monkeypatch):
+    class Diverging(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            result = super().train_generation(task, progress)
+            result.scores[:] = float("nan")
+            return result
+
+    monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Diverging())
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 4
+    assert "found all 5 diverged" in result.stderr
+
+
+def test_validate_shows_the_recording_and_writes_nothing(invoke, spec_file, tmp_path):
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    result = invoke("validate", spec_file)
+
+    assert result.exit_code == 0
+    assert re.search(r"^trials +60 \(48 training, 12 validation\)$", result.stdout, re.M)
+    assert "is valid: 5 members in 3 cohorts" in result.stdout
+    assert "warning: 48 training trials are few" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("system", ["lorenz", "chaotic-rnn"])
+def test_synthesized_recordings_can_be_trained_on(invoke, spec_file, system):
+    options = ["--conditions", 4, "--trials-per-condition", 20, "--bins", 12, "--neurons", 5, "--overwrite"]
+    made = invoke("synthesize", system, "data.h5", *options)
+    assert made.exit_code == 0
+    assert "80 trials of 12 bins" in made.stdout
+
+    result = invoke("validate", spec_file)
+
+    assert re.search(r"^true rates +in the file$", result.stdout, re.M)
+
+
+def test_the_same_seed_makes_the_same_file(invoke, tmp_path):
+    small = ["--conditions", 2, "--trials-per-condition", 2, "--bins", 5]
+    for name, seed in (("one.h5", 3), ("two.h5", 3), ("three.h5", 4)):
+        invoke("synthesize", "lorenz", name, "--seed", seed, *small)
+
+    one, two, three = ((tmp_path / f"{name}.h5").read_bytes() for name in ("one", "two", "three"))
+    assert one == two
+    assert one != three
+
+
+def test_help_documents_every_exit_code(invoke):
+    shown = invoke("--help").stdout
+
+    for code, meaning in EXIT_CODES.items():
+        assert re.search(rf"^ +{code}  {re.escape(meaning)}$", shown, re.M)
+
+
+def test_version(invoke):
+    assert re.fullmatch(r"autolfads \d+\.\d+\.\d+\n", invoke("--version").stdout)
+
+
+def test_validate_is_quick_and_loads_neither_tensorflow_nor_ray(spec_file, tmp_path):
+    code = (
+        "import sys\n"
+        "from lfads_worker.cli import app\n"
+        "try:\n"
+        "    app(['validate', 'run.yaml'])\n"
+        "finally:\n"
+        "    assert 'tensorflow' not in sys.modules and 'ray' not in sys.modules\n"
+    )
+    started = time.monotonic()
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert "is valid" in done.stdout
+    assert time.monotonic() - started < 10  # about 1 s on an idle machine
+
+
+def test_python_m_is_the_same_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "lfads_worker", "run", "no.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no.yaml: wanted a YAML file")
+
+
+@pytest.mark.ray
+def test_a_run_on_ray_leaves_what_a_run_in_this_process_leaves(invoke, spec_file, tmp_path):
+    invoke("run", spec_file, "--workers", 0, "--output", "serial")
+    result = invoke("run", spec_file, "--workers", 2, "--output", "ray")
+
+    assert result.exit_code == 0, result.output
+    assert "training on 2 Ray workers, one core each" in result.stderr
+    for name in ("decisions.csv", "hyperparameters.csv", "best/weights.npz", "training_logs/member_004.csv"):
+        assert (tmp_path / "serial" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes(), name

@@ -1,0 +1,36 @@
+import io
+import logging
+
+from lfads_worker import log
+
+logger = logging.getLogger("lfads_worker.anything")
+
+
+def test_the_console_has_plain_words_and_marks_warnings():
+    console = io.StringIO()
+
+    with log.to_console(logging.StreamHandler(console), logging.INFO):
+        logger.info("generation %d", 7)
+        logger.warning("look here")
+
+    assert console.getvalue() == "generation 7\nwarning: look here\n"
+
+
+def test_a_quiet_console_has_warnings_only_and_the_file_everything(tmp_path):
+    console, file = io.StringIO(), tmp_path / "autolfads.log"
+
+    with log.to_console(logging.StreamHandler(console), logging.WARNING), log.to_file(file):
+        logger.info("generation 7")
+
+    assert console.getvalue() == ""
+    assert "INFO lfads_worker.anything: generation 7" in file.read_text()
+
+
+def test_logging_is_afterwards_as_it_was_before(tmp_path):
+    root = logging.getLogger("lfads_worker")
+    before = (root.level, root.propagate, list(root.handlers))
+
+    with log.to_console(logging.StreamHandler(io.StringIO()), logging.INFO), log.to_file(tmp_path / "log"):
+        pass
+
+    assert (root.level, root.propagate, list(root.handlers)) == before

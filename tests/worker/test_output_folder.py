@@ -1,0 +1,92 @@
+import pytest
+
+from autolfads_spec import dump_run
+from lfads_worker.errors import OutputError
+from lfads_worker.output_folder import FolderState, claim, inspect
+
+
+@pytest.fixture
+def run(make_run, tmp_path):
+    return make_run(output={"uri": str(tmp_path / "out")})
+
+
+def test_a_missing_or_empty_folder_is_fresh(run, tmp_path):
+    assert inspect(run) is FolderState.FRESH
+
+    (tmp_path / "out").mkdir()
+    assert inspect(run) is FolderState.FRESH
+
+
+def test_a_claimed_folder_is_begun_and_one_with_results_finished(run, tmp_path):
+    assert claim(run) == tmp_path / "out"
+    assert inspect(run) is FolderState.BEGUN
+
+    (tmp_path / "out" / "results.json").write_text("{}")
+    assert inspect(run) is FolderState.FINISHED
+
+
+def test_machines_and_report_settings_do_not_make_another_run(run, make_run):
+    claim(run)
+
+    again = make_run(
+        output={"uri": run.spec.output.uri, "posteriorSamples": 7},
+        compute={"accelerator": {"type": "nvidia-l4"}},
+    )
+
+    assert inspect(again) is FolderState.BEGUN
+
+
+@pytest.mark.parametrize(
+    ("blocks", "named"),
+    [
+        pytest.param({"population": {"seed": 2}}, "another population", id="seed"),
+        pytest.param({"training": {"batchSize": 3}}, "another training", id="batch"),
+        pytest.param({"model": {"preset": "Lorenz"}}, "another model", id="model"),
+        pytest.param({"data": {"uri": "other.h5"}}, "another data", id="data"),
+        pytest.param({"compute": {"membersPerCohort": 1}}, "another compute.membersPerCohort", id="cut"),
+    ],
+)
+def test_the_folder_of_another_run_is_left_alone(run, make_run, blocks, named):
+    claim(run)
+    other = make_run(output={"uri": run.spec.output.uri}, **blocks)
+
+    with pytest.raises(OutputError) as caught:
+        inspect(other)
+
+    assert named in str(caught.value)
+    assert "give another folder" in str(caught.value)
+
+
+def test_a_folder_with_anything_else_is_left_alone(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("thesis.tex", "figure.png", "a", "b"):
+        (tmp_path / "out" / name).touch()
+
+    with pytest.raises(OutputError, match=r"found a, b, figure.png and 1 more in .*give another folder"):
+        inspect(run)
+
+
+def test_settings_that_cannot_be_read_belong_to_nobody_here(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.yaml").write_text("not: [a run")
+
+    with pytest.raises(OutputError, match="cannot be read"):
+        inspect(run)
+
+
+def test_a_file_is_no_folder(run, tmp_path):
+    (tmp_path / "out").touch()
+
+    with pytest.raises(OutputError, match="wanted a folder, found the file"):
+        inspect(run)
+
+
+def test_a_bucket_is_not_for_this_machine_yet(make_run):
+    with pytest.raises(OutputError, match="gs://"):
+        inspect(make_run(output={"uri": "gs://my-lab/run"}))
+
+
+def test_the_folder_is_claimed_with_the_complete_settings(run, tmp_path):
+    claim(run)
+
+    assert (tmp_path / "out" / "run.yaml").read_text() == dump_run(run)
