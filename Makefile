@@ -6,11 +6,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys;
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint unit test check crds requirements demo clean
+.PHONY: help setup format lint unit test check octave crds requirements demo clean
 
 ##@ Use
 demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
-	$(BIN)/autolfads synthesize lorenz runs/lorenz/data.h5 --spec examples/lorenz/run.yaml
+	@test -f runs/lorenz/data.h5 || $(BIN)/autolfads synthesize lorenz runs/lorenz/data.h5 --trials-per-condition 10
 	$(BIN)/autolfads run examples/lorenz/run.yaml
 
 ##@ Develop
@@ -29,9 +29,18 @@ lint: .venv/.dev ## Style, types and import contracts
 unit: .venv/.dev ## The fast tests
 	$(BIN)/pytest -m "not ray and not slow and not kube and not gcs and not gpu"
 
-check: lint unit ## Lint and fast tests
+check: lint octave unit ## Lint and fast tests
 
-test: lint ## Everything, set-up included: what CI runs
+octave: ## Octave, which reads our MATLAB files in the tests
+	@command -v octave-cli >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing octave (82 MB) from Debian's packages"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends octave >/dev/null; \
+	else \
+		echo "octave-cli is wanted by the tests of rates.mat and was not found; install Octave, for example apt-get install octave"; exit 1; \
+	fi
+
+test: lint octave ## Everything, set-up included: what CI runs
 	$(BIN)/pytest -m "not gpu" --cov --cov-report=term:skip-covered
 
 crds: .venv/.dev ## Generate the CRD and the field reference

@@ -1,0 +1,54 @@
+"""A real recording straight from its MATLAB file: neurons that were never encoded are predicted.
+
+The recording is not ours to ship: the test skips where `../shared/data/reach.mat` is absent.
+"""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autolfads_spec import load_run
+from lfads_worker.data.files import load_spikes
+from lfads_worker.training.baselines import smoothing_baseline
+
+RECORDING = Path(__file__).parents[3] / "shared" / "data" / "reach.mat"
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(2400),
+    pytest.mark.skipif(
+        not RECORDING.exists(), reason=f"the reach recording is wanted at {RECORDING.name} in shared/data"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def run(example):
+    return example("reach/run.yaml", data={"uri": str(RECORDING)})
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory, autolfads, run, results_of):
+    """Metrics of the validation trials."""
+    folder = tmp_path_factory.mktemp("reach")
+    (folder / "run.yaml").write_text(yaml.safe_dump(run))
+    autolfads("run", "run.yaml", cwd=folder)
+    return results_of(folder / run["spec"]["output"]["uri"]).metrics.valid
+
+
+@pytest.fixture(scope="module")
+def baseline(run):
+    """Bits per spike of Gaussian smoothing with a Poisson regression, tuned on the evaluated trials."""
+    spec = load_run(run).spec
+    data = load_spikes(spec.data, spec.model.output_distribution)
+    return smoothing_baseline(data.spikes, data.train, data.valid, data.held_in_neurons).bits_per_spike
+
+
+def test_held_out_neurons_are_predicted(valid, baseline):
+    inferred = valid.held_out.bits_per_spike
+
+    print(f"held-out neurons: {inferred:.3f} bits per spike; smoothing and regression: {baseline:.3f}")
+    assert inferred >= 0.26
+    assert inferred > baseline
