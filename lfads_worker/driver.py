@@ -136,9 +136,10 @@ class Driver:
 
     def _train(self, tasks: Sequence[CohortTask], tracker: Tracker) -> list[CohortResult]:
         """Results in the order of the cohorts, whatever the order in which they came."""
+        started = self.clock()
 
         def on_progress(cohort: int, epochs_done: int, epochs: int) -> None:
-            tracker.train(cohort, epochs_done)
+            tracker.train(cohort, epochs_done, self.clock() - started)
             self.progress.trained()
 
         results = {}

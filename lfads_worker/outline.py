@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 # Generations whose speed predicts the rest: recent ones, because the machine may get busier.
 RECENT = 3
+# Share of the first generation that must be trained before its speed is believed.
+ENOUGH = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,16 @@ class Tracker:
     Attributes:
       seconds: wall time of each finished generation.
       epochs_done: by cohort, in the generation that is being trained.
+
+    The first generation begins with starting workers and compiling, which the rest of the
+    run does not repeat: its speed is measured from the first epochs that were reported.
     """
 
     outline: Outline
     seconds: list[float] = field(default_factory=list)
     epochs_done: dict[int, int] = field(default_factory=dict)
+    _under_way: tuple[float, float] | None = None  # elapsed seconds and epochs at the first report
+    _first_speed: float | None = None  # seconds an epoch of the first generation, once under way
 
     @property
     def generation(self) -> int:
@@ -70,19 +77,29 @@ class Tracker:
     @property
     def mean_epochs_done(self) -> int:
         """Epochs that the population has trained in the current generation, on average."""
-        return int(self.fraction * self.generation_epochs)
+        return int(self._epochs_now)
 
     @property
     def epochs_before_and_now(self) -> float:
         """Epochs that the population has trained in the run so far, on average."""
-        return sum(self.outline.epochs[: self.generation]) + self.fraction * self.generation_epochs
+        return sum(self.outline.epochs[: self.generation]) + self._epochs_now
 
-    def train(self, cohort: int, epochs_done: int) -> None:
-        """Notes that a cohort has come so far; a cohort that is done again starts anew."""
+    def train(self, cohort: int, epochs_done: int, elapsed: float) -> None:
+        """Notes that a cohort has come so far; a cohort that is done again starts anew.
+
+        Args:
+          cohort: which one.
+          epochs_done: of the current generation.
+          elapsed: seconds since the current generation began.
+        """
         self.epochs_done[cohort] = epochs_done
+        if self._under_way is None and epochs_done:
+            self._under_way = (elapsed, self._epochs_now)
 
     def finish(self, seconds: float) -> None:
         """Notes that the current generation is over."""
+        if self.generation == 0:
+            self._first_speed = self._speed_under_way(seconds, self.generation_epochs)
         self.seconds.append(seconds)
         self.epochs_done = {}
 
@@ -99,14 +116,30 @@ class Tracker:
         current = self.generation_epochs * (1 - self.fraction)
         return per_epoch * (current + later)
 
+    @property
+    def _epochs_now(self) -> float:
+        return self.fraction * self.generation_epochs
+
     def _seconds_per_epoch(self, elapsed: float) -> float | None:
+        recent = range(max(1, self.generation - RECENT), self.generation)
+        if recent:
+            return self._mean_speed(recent)
         if self.seconds:
-            recent = range(max(0, self.generation - RECENT), self.generation)
-            return sum(self.seconds[number] for number in recent) / sum(
-                self.outline.epochs[number] for number in recent
-            )
-        done = self.fraction * self.generation_epochs
-        return elapsed / done if done else None
+            return self._first_speed or self._mean_speed(range(1))
+        return self._speed_under_way(elapsed, self._epochs_now)
+
+    def _mean_speed(self, generations: range) -> float:
+        """Seconds an epoch over some finished generations."""
+        seconds = sum(self.seconds[number] for number in generations)
+        return seconds / sum(self.outline.epochs[number] for number in generations)
+
+    def _speed_under_way(self, elapsed: float, epochs: float) -> float | None:
+        """Seconds an epoch since the first report, None until enough has been trained."""
+        if self._under_way is None:
+            return None
+        began, already = self._under_way
+        trained = epochs - already
+        return (elapsed - began) / trained if trained >= ENOUGH * self.generation_epochs else None
 
 
 def duration(seconds: float) -> str:

@@ -12,21 +12,37 @@ def test_nothing_is_known_before_the_first_epochs():
     assert tracker.seconds_left(elapsed=5.0) is None
 
 
-def test_inside_the_first_generation_its_own_speed_predicts_the_rest():
+def test_the_first_report_says_nothing_about_the_speed():
     tracker = Tracker(OUTLINE)
-    tracker.train(cohort=0, epochs_done=75)  # 2 of 3 members
+    tracker.train(cohort=0, epochs_done=15, elapsed=100.0)
 
-    assert tracker.fraction == 0.5
+    assert tracker.fraction == 0.1
+    assert tracker.seconds_left(elapsed=100.0) is None
+
+
+def test_inside_the_first_generation_its_speed_since_the_first_report_predicts_the_rest():
+    tracker = Tracker(OUTLINE)
+    tracker.train(cohort=0, epochs_done=15, elapsed=1000.0)  # 2 of 3 members: 10 epochs, compiled and started
+    tracker.train(cohort=0, epochs_done=75, elapsed=1080.0)
+
     assert tracker.mean_epochs_done == 50
-    # 50 epochs took 100 s; 50 of this generation and 40 later ones are left
-    assert tracker.seconds_left(elapsed=100.0) == pytest.approx(180.0)
+    # 40 epochs took 80 s; 50 of this generation and 40 later ones are left
+    assert tracker.seconds_left(elapsed=1080.0) == pytest.approx(180.0)
 
 
-def test_later_the_finished_generations_predict_the_rest():
+def test_after_the_first_generation_starting_up_is_forgotten():
+    tracker = Tracker(OUTLINE)
+    tracker.train(cohort=0, epochs_done=75, elapsed=900.0)
+    tracker.finish(seconds=1000.0)  # the second half took 100 s, 2 s an epoch
+
+    assert tracker.seconds_left(elapsed=0.0) == pytest.approx(2.0 * 40)
+
+
+def test_a_first_generation_that_never_reported_predicts_as_a_whole():
     tracker = Tracker(OUTLINE)
     tracker.finish(seconds=200.0)  # 2 s an epoch
-    tracker.train(cohort=0, epochs_done=20)
-    tracker.train(cohort=1, epochs_done=10)
+    tracker.train(cohort=0, epochs_done=20, elapsed=1.0)
+    tracker.train(cohort=1, epochs_done=10, elapsed=1.0)
 
     assert tracker.generation == 1
     assert tracker.cohorts_done == 1
@@ -42,8 +58,8 @@ def test_recent_generations_count_and_older_ones_do_not():
 
 def test_a_cohort_that_is_done_again_starts_anew():
     tracker = Tracker(OUTLINE)
-    tracker.train(cohort=0, epochs_done=90)
-    tracker.train(cohort=0, epochs_done=0)
+    tracker.train(cohort=0, epochs_done=90, elapsed=1.0)
+    tracker.train(cohort=0, epochs_done=0, elapsed=2.0)
 
     assert tracker.fraction == 0
 

@@ -35,7 +35,7 @@ def test_a_long_first_generation_is_seen_to_move(caplog):
     with caplog.at_level(logging.INFO, "lfads_worker.progress"), lines.shown(tracker):
         for epoch in range(1, 61):
             clock.now += 1.0
-            tracker.train(cohort=0, epochs_done=epoch)
+            tracker.train(cohort=0, epochs_done=epoch, elapsed=clock.now)
             lines.trained()
 
     assert [record.getMessage() for record in caplog.records] == [
@@ -51,13 +51,14 @@ def test_the_live_table_shows_the_generation_that_is_trained():
     tracker = Tracker(OUTLINE)
 
     with table.shown(tracker):
-        clock.now = 10.0
-        tracker.train(cohort=0, epochs_done=100)
+        tracker.train(cohort=0, epochs_done=20, elapsed=100.0)
+        clock.now = 110.0
+        tracker.train(cohort=0, epochs_done=100, elapsed=110.0)
         shown = text_of(table)
 
     assert "generation 0" in shown
     assert "50/100 epochs, 1/2 cohorts done" in shown
-    assert "0/2 generations, about 14 s left" in shown
+    assert "0/2 generations, about 18 s left" in shown
 
 
 def test_the_live_table_has_a_row_a_generation_and_forgets_old_ones(make_run):
