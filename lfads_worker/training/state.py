@@ -113,7 +113,8 @@ class EpochLog:
       train_loss: [epochs, members] what the optimiser minimises.
       train_nll: [epochs, members] nats per bin and neuron, training trials.
       valid_nll: [epochs, members] the same on the validation trials, encoded neurons and bins.
-      valid_nll_held_out: [epochs, members] the same on neurons that are never encoded.
+      valid_nll_held_out: [epochs, members] the same on what is never encoded: held-out neurons, forward
+        bins, and what sample validation leaves out.
       smoothed: [epochs, members] smoothed validation NLL.
       kl_initial_condition: [epochs, members] before weighting.
       kl_inferred_inputs: [epochs, members] before weighting.
