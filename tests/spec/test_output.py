@@ -22,14 +22,26 @@ def test_the_names_of_a_run():
     assert paths.best_weights == "r/best/weights.npz"
     assert paths.best_settings == "r/best/settings.json"
     assert paths.manifest == "r/manifest.json"
-    assert paths.report == "r/report.html"
+    assert paths.lease == "r/lease.json"
+    assert paths.timing == "r/timing.csv"
+    assert paths.report == "r/report/report.html"
     assert paths.training_log(7) == "r/training_logs/member_007.csv"
     assert paths.generation_record(12) == "r/generations/000012.json"
 
 
-def test_no_two_checkpoints_have_the_same_name():
-    paths = RunPaths("r")
-    names = {paths.checkpoint(g, c, a) for g in range(3) for c in range(3) for a in range(3)}
+def test_names_without_a_root_are_what_a_store_takes():
+    assert RunPaths("").manifest == "manifest.json"
+    assert RunPaths("").generation_record(3) == "generations/000003.json"
 
-    assert len(names) == 27
-    assert paths.checkpoint(12, 3) == "r/checkpoints/000012/cohort_003-attempt_00.npz"
+
+def test_no_two_drivers_write_the_same_name():
+    paths = RunPaths("r")
+    numbers = [(g, a, e) for g in range(3) for a in range(1, 4) for e in range(1, 4)]
+    names = {
+        *(paths.checkpoint(g, cohort, a, e) for g, a, e in numbers for cohort in range(3)),
+        *(paths.best_checkpoint(*number) for number in numbers),
+        *(paths.generation_log(*number) for number in numbers),
+    }
+
+    assert len(names) == 27 * 5
+    assert paths.checkpoint(12, 3, 1, 4) == "r/checkpoints/000012/cohort_003-attempt_01-driver_0004.npz"

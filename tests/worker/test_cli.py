@@ -1,7 +1,9 @@
 """The command line from the outside, with a toy in place of TensorFlow."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,12 +12,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from autolfads_spec import dump_run
-from lfads_worker import cli
+from autolfads_spec import dump_run, load_run
+from autolfads_spec.manifest import Manifest
+from autolfads_spec.store import FolderStore
+from lfads_worker import cli, output_folder
+from lfads_worker.data.source import fingerprint
 from lfads_worker.driver import Driver
 from lfads_worker.execution import choice
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.failures import EXIT_CODES
+from lfads_worker.results import commit
 
 
 def toy(spec, data):
@@ -143,25 +149,124 @@ def test_more_workers_than_cohorts_is_said(invoke, spec_file, monkeypatch):
     assert "8 workers would find 3 cohorts only: training with 3" in result.stderr
 
 
-def test_a_run_that_did_not_finish_starts_again(invoke, spec_file, monkeypatch):
+def test_a_run_interrupted_before_its_first_commit_starts_again(invoke, spec_file, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Driver, "run", interrupt)
         result = invoke("run", spec_file, "--workers", 0)
     assert result.exit_code == 130
-    assert f"interrupted: no results were written; `autolfads run {spec_file}`" in result.stderr
+    assert (
+        "interrupted: no generation was committed; the same command starts again: "
+        f"autolfads run {spec_file}\n" in result.stderr
+    )
 
     result = invoke("run", spec_file, "--workers", 0)
 
     assert result.exit_code == 0
-    assert "out holds a run that did not finish; it starts again" in result.stderr
+    assert "out holds this run without a committed generation; it starts again" in result.stderr
 
 
-def interrupt(self):
+def interrupt(self, start):
     raise KeyboardInterrupt
 
 
+class Interrupted(ToyTrainer):
+    """Is interrupted in the third generation."""
+
+    def train_generation(self, task, progress=None):
+        if task.generation == 2:
+            raise KeyboardInterrupt
+        return super().train_generation(task, progress)
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(invoke, spec_file, monkeypatch, tmp_path):
+    assert invoke("run", spec_file, "--workers", 0).exit_code == 0
+    expected = results_in(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            cli, "make_trainer", lambda spec, data: Interrupted(1, data.trials, data.time, data.neurons)
+        )
+        result = invoke("run", spec_file, "--workers", 0)
+    assert result.exit_code == 130
+    assert (
+        "interrupted: generation 1 and all before it are committed; "
+        f"the same command goes on from there: autolfads run {spec_file}\n" in result.stderr
+    )
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0
+    assert "going on after generation 1: 2 generations" in result.stderr
+    assert results_in(tmp_path / "out") == expected
+
+
+def results_in(folder):
+    """Content of every result but measured times, by name."""
+    measured = (
+        "manifest.json",
+        "lease.json",
+        "timing.csv",
+        "autolfads.log",
+        "generations/",
+        "checkpoints/",
+        ".",
+    )
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return {name: (folder / name).read_bytes() for name in names if not name.startswith(measured)}
+
+
+def test_a_second_driver_stops_and_the_first_goes_on(invoke, spec_file, tmp_path):
+    with output_folder.held(load_run(spec_file)):
+        result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 5
+    assert f"found another autolfads run at work in out (process {os.getpid()} on " in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [output_folder.LOCK_NAME]
+    assert invoke("run", spec_file, "--workers", 0).exit_code == 0
+
+
+def test_a_driver_that_was_superseded_stops_and_says_so(invoke, spec_file, monkeypatch, tmp_path):
+    class Superseded(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            if (task.generation, task.cohort) == (1, 0):
+                store = FolderStore(tmp_path / "out")
+                commit.take_over(store, load_run(spec_file), fingerprint(tmp_path / "data.h5"), ((0,),), {})
+            return super().train_generation(task, progress)
+
+    monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Superseded(1))
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 5
+    assert "wanted to be the only driver of the run in out, found that another one has taken" in result.stderr
+    assert Manifest.model_validate_json((tmp_path / "out" / "manifest.json").read_bytes()).generation == 0
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_recording_that_has_changed_is_refused(invoke, spec_file, monkeypatch, finished):
+    with monkeypatch.context() as patch:
+        if not finished:
+            patch.setattr(cli, "make_trainer", lambda spec, data: Interrupted(1))
+        invoke("run", spec_file, "--workers", 0)
+    options = ("--conditions", 4, "--trials-per-condition", 15, "--bins", 10, "--seed", 9, "--overwrite")
+    invoke("synthesize", "lorenz", "data.h5", *options)
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 5
+    assert "wanted the recording that the run in out began with (sha256 " in result.stderr
+    assert "found that data.h5 has another content now" in result.stderr
+
+
+def test_a_finished_run_whose_recording_has_moved_away_is_finished(invoke, spec_file, tmp_path):
+    invoke("run", spec_file, "--workers", 0)
+    (tmp_path / "data.h5").unlink()
+
+    assert invoke("run", spec_file, "--workers", 0).exit_code == 0
+
+
 def test_a_fault_of_the_program_names_the_log_of_the_run(invoke, spec_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(Driver, "run", lambda self: 1 / 0)
+    monkeypatch.setattr(Driver, "run", lambda self, start: 1 / 0)
 
     result = invoke("run", spec_file, "--workers", 0)
 
@@ -247,7 +352,10 @@ def test_another_run_in_the_folder_is_not_overwritten(invoke, spec_file):
     result = invoke("run", spec_file, "--workers", 0)
 
     assert result.exit_code == 5
-    assert "found finished results of run toy with another population in out" in result.stderr
+    assert (
+        "found finished results of run toy with other settings in out: population.seed is 1 there and 5 here"
+        in result.stderr
+    )
 
 
 def test_all_members_diverged_ends_with_its_code(invoke, spec_file, monkeypatch):

@@ -39,11 +39,19 @@ def test_machines_and_report_settings_do_not_make_another_run(run, make_run):
 @pytest.mark.parametrize(
     ("blocks", "named"),
     [
-        pytest.param({"population": {"seed": 2}}, "another population", id="seed"),
-        pytest.param({"training": {"batchSize": 3}}, "another training", id="batch"),
-        pytest.param({"model": {"preset": "Lorenz"}}, "another model", id="model"),
-        pytest.param({"data": {"uri": "other.h5"}}, "another data", id="data"),
-        pytest.param({"compute": {"membersPerCohort": 1}}, "another compute.membersPerCohort", id="cut"),
+        pytest.param({"population": {"seed": 2}}, "population.seed is 1 there and 2 here", id="seed"),
+        pytest.param(
+            {"training": {"batchSize": 3}}, "training.batchSize is 256 there and 3 here", id="batch"
+        ),
+        pytest.param(
+            {"model": {"preset": "Lorenz"}}, "model.preset is Default there and Lorenz here", id="model"
+        ),
+        pytest.param({"data": {"uri": "other.h5"}}, "data.uri is data.h5 there and other.h5 here", id="data"),
+        pytest.param(
+            {"compute": {"membersPerCohort": 1}},
+            "compute.membersPerCohort is Auto there and 1 here",
+            id="cut",
+        ),
     ],
 )
 def test_the_folder_of_another_run_is_left_alone(run, make_run, blocks, named):

@@ -1,14 +1,7 @@
-"""TensorFlow for tests, the NumPy oracle, and small models filled with random numbers."""
+"""The NumPy oracle, and small models filled with random numbers."""
 
 import importlib.util
-import os
 from pathlib import Path
-
-# Before TensorFlow is imported: one thread, so that bits do not depend on the machine, and no greetings.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; tests share their machine
 
 import numpy as np
 import pytest

@@ -51,9 +51,7 @@ def test_the_best_member_is_described_by_the_last_epoch_of_its_own_generation(
     numbered = numbered_logs(history)
     numbered = replace(numbered, best=replace(numbered.best, generation=generation, member=member))
 
-    found = results_document(
-        run, recording, numbered, {}, {}, posterior_samples=50, wall_seconds=1.0, notes=()
-    )
+    found = results_document(run, recording, numbered, {}, {}, posterior_samples=50, notes=())
 
     assert found["best"]["valid_nll"] == expected
 

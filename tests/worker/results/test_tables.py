@@ -20,15 +20,15 @@ def test_population_has_one_row_a_member_and_generation(tmp_path, history):
 
     assert lines(tmp_path / "population.csv") == [
         "generation,member,cohort,parent,score,smoothed_valid_nll,valid_nll,valid_nll_held_out,"
-        "train_nll,train_loss,epochs_trained,seconds,worker",
-        "0,0,0,0,0.5,0.5,3.0,,2.0,1.0,3,1.5,here",
-        "0,1,0,1,,,3.0,,2.0,1.0,3,1.5,here",
-        "0,2,1,2,0.25,0.25,3.0,,2.0,1.0,3,2.5,there",
-        "0,3,1,3,0.375,0.375,3.0,,2.0,1.0,3,2.5,there",
-        "1,0,0,0,0.4375,0.4375,3.0,,2.0,1.0,5,1.5,here",
-        "1,1,0,2,0.21875,0.21875,3.0,,2.0,1.0,5,1.5,here",
-        "1,2,1,2,0.1875,0.1875,3.0,,2.0,1.0,5,2.5,there",
-        "1,3,1,3,0.3125,0.3125,3.0,,2.0,1.0,5,2.5,there",
+        "train_nll,train_loss,epochs_trained",
+        "0,0,0,0,0.5,0.5,3.0,,2.0,1.0,3",
+        "0,1,0,1,,,3.0,,2.0,1.0,3",
+        "0,2,1,2,0.25,0.25,3.0,,2.0,1.0,3",
+        "0,3,1,3,0.375,0.375,3.0,,2.0,1.0,3",
+        "1,0,0,0,0.4375,0.4375,3.0,,2.0,1.0,5",
+        "1,1,0,2,0.21875,0.21875,3.0,,2.0,1.0,5",
+        "1,2,1,2,0.1875,0.1875,3.0,,2.0,1.0,5",
+        "1,3,1,3,0.3125,0.3125,3.0,,2.0,1.0,5",
     ]
 
 
@@ -68,7 +68,8 @@ def test_training_log_follows_one_member_through_all_epochs(tmp_path, history):
     found = lines(tmp_path / "member_001.csv")
     assert found[0] == (
         "epoch,generation,parent,train_loss,train_nll,valid_nll,valid_nll_held_out,smoothed_valid_nll,"
-        f"kl_initial_condition,kl_inferred_inputs,l2,gradient_norm,kl_ramp,l2_ramp,{NINE}"
+        "kl_initial_condition_nats,kl_inferred_inputs_nats,l2,gradient_norm,kl_ramp,l2_ramp,"
+        f"{NINE}"
     )
     tail = "0.002,0.5,0.3,0.0001,0.0001,0.0,0.0,1e-05,1e-05"
     assert found[1:] == [
@@ -87,3 +88,15 @@ def test_training_log_takes_the_members_own_row_of_its_cohort(tmp_path, history,
     with (tmp_path / "log.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
     assert float(last["smoothed_valid_nll"]) == history.generations[-1].population.members[member].score
+
+
+def test_times_and_workers_have_a_table_of_their_own(tmp_path, history):
+    tables.write_timing(tmp_path / "timing.csv", history)
+
+    assert lines(tmp_path / "timing.csv") == [
+        "generation,cohort,epochs,cohort_seconds,worker,generation_seconds",
+        "0,0,3,1.5,here,4.0",
+        "0,1,3,2.5,there,4.0",
+        "1,0,2,1.5,here,4.0",
+        "1,1,2,2.5,there,4.0",
+    ]

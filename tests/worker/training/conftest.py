@@ -1,12 +1,5 @@
 """A small recording, and trainers that are compiled once for all tests of this folder."""
 
-import os
-
-# Before TensorFlow is imported: one thread, so that bits do not depend on the machine, and no greetings.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-
 import numpy as np
 import pytest
 
