@@ -167,7 +167,7 @@ def dimensions(draw, name):
         "enforceLimits": draw(st.booleans()),
     }
     if kind == "Choice":
-        return entry | {"values": draw(st.lists(st.floats(0.001, 0.9), min_size=1, max_size=5))}
+        return entry | {"values": draw(st.lists(st.floats(0.001, 0.9), min_size=1, max_size=5, unique=True))}
     return entry | draw(bounds())
 
 

@@ -246,6 +246,7 @@ def test_a_cohort_equals_cohorts_of_one_in_any_order(make_case):
         np.testing.assert_allclose(part_gradient, gradient[members], rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same(make_case):
     case = make_case(
         {"ic_segment_bins": 1, "input_kl": "MonteCarlo"},
@@ -265,6 +266,7 @@ def test_xla_computes_the_same(make_case):
     np.testing.assert_allclose(gradient_xla, gradient, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_full_size_model_in_float32_equals_the_numpy_model_in_float64(make_case):
     """The shape of MC_Maze. At this size naive float32 sums are biased by 1e-3; small models hide that."""
     widths = {"ic_encoder_units": 64, "ci_encoder_units": 64, "controller_units": 64, "inferred_inputs": 4}

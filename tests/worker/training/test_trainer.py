@@ -38,7 +38,7 @@ def _through_bytes(state):
 # Same task, same bits -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["plain", "xla"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("xla", marks=pytest.mark.slow)])
 def test_the_same_task_gives_the_same_bits(request, make_task, kind):
     trainer, first = (
         request.getfixturevalue(n)
