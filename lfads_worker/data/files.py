@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from lfads_worker.data.containers import Container
 from lfads_worker.data.layouts import read_recording
-from lfads_worker.data.preparation import prepare
+from lfads_worker.data.preparation import prepare, prepare_new_trials
+from lfads_worker.data.recording import Recording
 from lfads_worker.data.source import check_fingerprint, fingerprint, open_source
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.errors import DataError
@@ -28,12 +29,32 @@ def load_spikes(data: "DataSpec", output_distribution: str = "Poisson") -> Spike
     Raises:
       DataError: if the file cannot be read, its axes stay open, or its content cannot be trained on.
     """
+    recording, found = _read(data)
+    return prepare(recording, data, output_distribution, found)
+
+
+def load_new_trials(data: "DataSpec", output_distribution: str = "Poisson") -> SpikeData:
+    """Trials that nothing is trained on: read in the same way, but a single one is enough.
+
+    Args:
+      data: how the trained recording was read, with the address of the new one.
+      output_distribution: as there.
+
+    Raises:
+      DataError: if the file cannot be read, its axes stay open, or its content is nothing to infer from.
+    """
+    recording, found = _read(data)
+    return prepare_new_trials(recording, data, output_distribution, found)
+
+
+def _read(data: "DataSpec") -> tuple[Recording, str]:
+    """What the file holds, and its fingerprint."""
     path = open_source(data.uri)
     found = fingerprint(path)
     check_fingerprint(found, data.sha256)
     try:
         container = open_container(path, data.format)
-        recording = read_recording(container, data)
+        return read_recording(container, data), found
     except (DataError, MemoryError):
         raise
     except Exception as error:
@@ -43,7 +64,6 @@ def load_spikes(data: "DataSpec", output_distribution: str = "Poisson") -> Spike
             f"data.uri: a readable recording is wanted, {data.uri} is damaged "
             f"or not of a known format ({reason}); copy or export it once more"
         ) from error
-    return prepare(recording, data, output_distribution, found)
 
 
 def open_container(path: Path, file_format: str = "Auto") -> Container:

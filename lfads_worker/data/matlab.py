@@ -26,7 +26,7 @@ def open_v7(path: Path) -> Container:
     """A .mat file of version 4 to 7."""
 
     def read(name: str) -> Value:
-        return _from_scipy(scipy.io.loadmat(path, variable_names=[name])[name])
+        return _from_scipy(scipy.io.loadmat(path, variable_names=[name], spmatrix=False)[name])
 
     listing = {name: f"{sizes(shape)} {kind}" for name, shape, kind in scipy.io.whosmat(path)}
     return Container(KIND, matlab_axes=True, listing=listing, read=read)

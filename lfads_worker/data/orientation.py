@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtri
 
 from lfads_worker.data.containers import Array, sizes
 from lfads_worker.errors import DataError
@@ -38,6 +39,10 @@ ORDINALS = ("first", "middle", "last")
 # neurons are near 0.3 to 1.5 in cortex, trials 0.01 to 0.05, bins around a movement up to 0.2.
 SUSPICIOUS_RATIO = 4.0
 SUSPICIOUS_FLOOR = 0.1
+# How rarely chance alone may look like a spread: five standard deviations, one-sided.
+CHANCE = 3e-7
+# Counts in a slice, on average, from which the dispersion index follows its chi-square law well enough.
+FEWEST_COUNTS = 10
 
 
 @dataclass(frozen=True)
@@ -185,9 +190,9 @@ def spreads(counts: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How much the summed counts differ along each axis, beyond Poisson noise.
 
     Returns:
-      [axes] relative variance, and [axes] the part of it that chance alone hardly makes
-      (five standard deviations of the dispersion index of a homogeneous Poisson process). Both 0 where the
-      array is empty, silent or has negative values.
+      [axes] relative variance, and [axes] the part of it that chance alone hardly makes (the dispersion
+      index of a homogeneous Poisson process follows a chi-square law). Both 0 where the array is empty,
+      silent or has negative values, the second also where there are too few counts to tell.
     """
     plain, certain = np.zeros(3), np.zeros(3)
     for axis in range(3):
@@ -196,9 +201,11 @@ def spreads(counts: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if not np.isfinite(mean) or mean <= 0 or totals.min() < 0:
             continue
         variance = totals.var(ddof=1)
-        chance = 1 + 5 * np.sqrt(2 / (totals.size - 1))
+        freedom = totals.size - 1
+        chance = chdtri(freedom, CHANCE) / freedom
         plain[axis] = max(0.0, variance - mean) / mean**2
-        certain[axis] = max(0.0, variance - chance * mean) / mean**2
+        if mean >= FEWEST_COUNTS:
+            certain[axis] = max(0.0, variance - chance * mean) / mean**2
     return plain, certain
 
 

@@ -25,7 +25,25 @@ WHOLE_TOLERANCE = 1e-6  # of a bin; widths in milliseconds are rounded decimals
 
 
 def prepare(recording: Recording, data: "DataSpec", output_distribution: str, fingerprint: str) -> SpikeData:
-    """A recording as run.yaml wants it, or a refusal."""
+    """A recording to train on, as run.yaml wants it, or a refusal."""
+    split = recording.split or split_trials(len(recording.spikes), data.validation)
+    prepared = _prepare(recording, data, output_distribution, fingerprint, split)
+    _require_trials(split)
+    return prepared
+
+
+def prepare_new_trials(
+    recording: Recording, data: "DataSpec", output_distribution: str, fingerprint: str
+) -> SpikeData:
+    """Trials that nothing is trained on, however few; all count as validation unless the file says else."""
+    numbers = np.arange(len(recording.spikes), dtype=np.int64)
+    split = recording.split or Split(numbers[:0], numbers, "none: nothing was trained on these trials")
+    return _prepare(recording, data, output_distribution, fingerprint, split)
+
+
+def _prepare(
+    recording: Recording, data: "DataSpec", output_distribution: str, fingerprint: str, split: Split
+) -> SpikeData:
     counts = output_distribution == "Poisson"
     screen_spikes(recording.name, recording.spikes, counts)
     width, factor = bin_width(recording.bin_width_ms, data)
@@ -41,8 +59,6 @@ def prepare(recording: Recording, data: "DataSpec", output_distribution: str, fi
     held_in = neurons - _held_out(recording, data, neurons)
     encoded = time - _forward(recording, data, time, factor)
     _require_bins(encoded, "encoded bins", width)
-    split = recording.split or split_trials(trials, data.validation)
-    _require_trials(split)
     return SpikeData(
         spikes=spikes,
         train=split.train,
