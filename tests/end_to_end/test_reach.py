@@ -43,10 +43,17 @@ def baseline(run):
     """Bits per spike of Gaussian smoothing with a Poisson regression, tuned on the evaluated trials."""
     spec = load_run(run).spec
     data = load_spikes(spec.data, spec.model.output_distribution)
-    return smoothing_baseline(data.spikes, data.train, data.valid, data.held_in_neurons).bits_per_spike
+    found = smoothing_baseline(
+        data.spikes,
+        train=data.train,
+        valid=data.valid,
+        held_in_neurons=data.held_in_neurons,
+        bin_width_ms=data.bin_width_ms,
+    )
+    return found.bits_per_spike
 
 
-def test_held_out_neurons_are_predicted(valid, baseline):
+def test_held_out_neurons_are_predicted(baseline, valid):
     inferred = valid.held_out.bits_per_spike
 
     print(f"held-out neurons: {inferred:.3f} bits per spike; smoothing and regression: {baseline:.3f}")
