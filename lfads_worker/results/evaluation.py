@@ -78,7 +78,7 @@ def _judge(
 def _compare_with_truth(
     data: SpikeData, posterior: PosteriorAverages, trials: NDArray[np.int64], first_bin: int
 ) -> dict[str, Any] | None:
-    if data.true_rates is None:
+    if data.true_rates is None or len(trials) == 0:
         return None
     part = (trials, slice(first_bin, data.time), slice(0, data.neurons))
     truth, inferred = _cut(data.true_rates, part), _cut(posterior.rates, part)

@@ -1,4 +1,4 @@
-"""Made-up finished runs, written by the real writer: long and short, with and without all that may be there."""
+"""Made-up finished runs, written by the real writer: long and short, with and without what may be there."""
 
 import math
 
@@ -31,6 +31,23 @@ FIXED = {
 def finished(tmp_path):
     """`finished(generations=…, …)`: the folder of a made-up run; see `make_finished`."""
     return lambda **kwargs: make_finished(tmp_path / "out", **kwargs)
+
+
+@pytest.fixture(scope="session", name="make_finished")
+def make_finished_fixture():
+    return make_finished
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory):
+    """A folder with a report; for reading only."""
+    from lfads_worker.report.write import write_report
+
+    root = make_finished(
+        tmp_path_factory.mktemp("reported") / "out", generations=3, members=4, diverged=[(1, 2)]
+    )
+    write_report(root)
+    return root
 
 
 @pytest.fixture
@@ -133,14 +150,16 @@ def _recording(rng, trials, time, neurons, held_out, forward, gaussian, truth, c
 
 
 def _posterior(rng, data, factors, inputs, segment, samples):
-    trials, time, neurons = data.spikes.shape
+    trials, time, _ = data.spikes.shape
     smooth = rng.standard_normal((trials, 3, factors)) @ np.linspace(0.5, 2, factors * factors).reshape(
         factors, factors
     )
     basis = np.stack([np.sin(np.arange(time) * (k + 1) * np.pi / time) for k in range(3)])
     latent = np.einsum("nkf,kt->ntf", smooth, basis)
     known = data.spikes.mean((0, 1)) if data.true_rates is None else data.true_rates
-    rates = np.broadcast_to(np.maximum(known * (1 + 0.1 * rng.standard_normal(known.shape)), 0.01), data.spikes.shape)
+    rates = np.broadcast_to(
+        np.maximum(known * (1 + 0.1 * rng.standard_normal(known.shape)), 0.01), data.spikes.shape
+    )
     moving = rng.standard_normal((trials, time, inputs)).cumsum(1)
 
     def whole(values):
@@ -180,7 +199,12 @@ def _history(rng, generations, members, epochs, searched, diverged, held_out):
     for generation in range(generations):
         length = 2 * epochs if generation == 0 else epochs
         at = first_epoch + np.arange(1, length + 1)
-        curve = 0.4 + 0.2 * np.exp(-at / (2.0 * epochs))[:, None] + offset + 0.002 * rng.standard_normal((length, members))
+        curve = (
+            0.4
+            + 0.2 * np.exp(-at / (2.0 * epochs))[:, None]
+            + offset
+            + 0.002 * rng.standard_normal((length, members))
+        )
         scores = curve[-1].copy()
         for when, member in diverged:
             if when == generation:
@@ -191,7 +215,8 @@ def _history(rng, generations, members, epochs, searched, diverged, held_out):
             source = int(ranked[place - members // 2]) if place >= (members + 1) // 2 else member
             if source != member:
                 next_values[member] = {
-                    name: float(np.clip(values[source][name] * rng.uniform(0.7, 1.4), *RANGES[name])) for name in names
+                    name: float(np.clip(values[source][name] * rng.uniform(0.7, 1.4), *RANGES[name]))
+                    for name in names
                 }
                 next_parents[member] = source
             decisions.append(
@@ -231,7 +256,10 @@ def _history(rng, generations, members, epochs, searched, diverged, held_out):
         values, parents = next_values, next_parents
         first_epoch += length
     best = min(
-        ((m.score, r.generation, m.index) for r in records for m in r.population.members if not math.isnan(m.score))
+        (m.score, r.generation, m.index)
+        for r in records
+        for m in r.population.members
+        if not math.isnan(m.score)
     )
     row = np.zeros((1, 5), np.float32)
     state = CohortState(np.array([best[2]]), row, row, row, np.array([10]), np.array([best[0]]))

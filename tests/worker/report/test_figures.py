@@ -1,0 +1,115 @@
+"""Every figure on every kind of run: labelled, untitled, warning-free, and absent where there is nothing."""
+
+import pytest
+
+from lfads_worker.report.figures.catalogue import FIGURES
+from lfads_worker.report.figures.style import WIDTH, styled
+
+RUNS = {
+    "short": {"generations": 2, "members": 2, "conditions": 0, "truth": False},
+    "long": {
+        **{"generations": 50, "members": 20, "epochs": 2, "trials": 60, "neurons": 9, "held_out": 3},
+        **{"forward": 3, "inputs": 6, "conditions": 30, "diverged": [(0, 3), (0, 7), (20, 2)]},
+    },
+    "gaussian": {
+        "gaussian": True,
+        "inputs": 0,
+        "conditions": 0,
+        "segment": 2,
+        "generations": 3,
+        "members": 4,
+    },
+    "tiny": {
+        **{"generations": 1, "searched": False, "factors": 1, "inputs": 1, "conditions": 1},
+        **{"trials": 6, "neurons": 1, "samples": 0},
+    },
+}
+ABSENT = {
+    ("short", "conditions"),
+    ("gaussian", "conditions"),
+    ("gaussian", "inferred_inputs"),
+    ("tiny", "hyperparameters"),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, make_finished):
+    from lfads_worker.report import folder
+
+    root = tmp_path_factory.mktemp("runs")
+    return {name: folder.read(make_finished(root / name, **options)) for name, options in RUNS.items()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.name)
+def test_a_figure_explains_itself(runs, name, entry):
+    drawn = entry.draw(runs[name])
+
+    if (name, entry.name) in ABSENT:
+        assert drawn is None
+        assert entry.missing.endswith(".")
+        return
+    with styled():
+        drawn.figure.draw_without_rendering()  # what does not fit warns here, and warnings are errors
+    axes = [ax for ax in drawn.figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
+    assert drawn.figure.get_size_inches()[0] == WIDTH
+    for ax in axes:
+        assert not ax.get_title()
+        assert any(shared.get_ylabel() for shared in ax.get_shared_y_axes().get_siblings(ax))
+        assert any(shared.get_xlabel() for shared in ax.get_shared_x_axes().get_siblings(ax))
+    assert drawn.caption.endswith(".")
+
+
+def test_the_training_figure_marks_diverged_members(runs):
+    training = next(entry for entry in FIGURES if entry.name == "training")
+
+    legend = training.draw(runs["long"]).figure.axes[0].get_legend()
+
+    assert "diverged" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_each_searched_hyperparameter_has_its_panel(runs):
+    hyperparameters = next(entry for entry in FIGURES if entry.name == "hyperparameters")
+
+    axes = hyperparameters.draw(runs["long"]).figure.axes
+
+    labels = [ax.get_ylabel() for ax in axes if ax.get_visible()]
+    assert labels == ["learning rate", "dropout rate", "KL weight, initial condition"]
+    assert [ax.get_yscale() for ax in axes[:3]] == ["linear", "linear", "log"]
+
+
+def test_the_winners_lineage_is_drawn_from_the_first_generation(runs):
+    history = runs["long"].history
+    hyperparameters = next(entry for entry in FIGURES if entry.name == "hyperparameters")
+
+    ax = hyperparameters.draw(runs["long"]).figure.axes[0]
+
+    line = next(line for line in ax.get_lines() if line.get_label() == "the winner's lineage")
+    expected = [history.values["learning_rate"][g, member] for g, member in enumerate(history.lineage)]
+    assert line.get_ydata().tolist() == expected
+
+
+def test_true_rates_are_drawn_only_where_known(runs):
+    rates = next(entry for entry in FIGURES if entry.name == "rates")
+
+    def labels(name):
+        return {text.get_text() for text in rates.draw(runs[name]).figure.legends[0].get_texts()}
+
+    assert labels("short") == {"smoothed spikes", "inferred rate", "spikes"}
+    assert labels("long") == {
+        "smoothed spikes",
+        "inferred rate",
+        "predicted rate, held out",
+        "true rate",
+        "spikes",
+    }
+    assert labels("gaussian") == {"smoothed", "inferred rate", "true rate", "recorded"}
+
+
+def test_settings_of_the_user_do_not_change_a_figure():
+    import matplotlib as mpl
+
+    before = mpl.rcParams["font.size"]
+    with styled():
+        assert mpl.rcParams["savefig.dpi"] == 170
+    assert mpl.rcParams["font.size"] == before
