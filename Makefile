@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys;
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint unit test check octave crds requirements demo clean
+.PHONY: help setup format lint unit test kills check octave crds requirements demo clean
 
 ##@ Use
 demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
@@ -42,6 +42,9 @@ octave: ## Octave, which reads our MATLAB files in the tests
 
 test: lint octave ## Everything, set-up included: what CI runs
 	$(BIN)/pytest -m "not gpu" --cov --cov-report=term:skip-covered
+
+kills: .venv/.dev ## Kill 200 runs at random moments and compare what they end with
+	AUTOLFADS_KILLS=200 $(BIN)/pytest -s tests/end_to_end/test_kills.py
 
 crds: .venv/.dev ## Generate the CRD and the field reference
 	$(BIN)/python -m autolfads_spec

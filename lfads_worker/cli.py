@@ -1,4 +1,4 @@
-"""The command `autolfads`: run, validate, synthesize.
+"""The command `autolfads`: run, validate, report, infer, synthesize.
 
 Only reads arguments and talks to the user; what a run consists of is in `local_run`. Heavy
 imports are inside the commands, so that `--help` and mistakes are answered at once.
@@ -6,10 +6,10 @@ imports are inside the commands, so that `--help` and mistakes are answered at o
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autolfads_spec import AutoLFADSRun, load_run
-from lfads_worker import log, summary
+from lfads_worker import interruption, log, summary
 from lfads_worker.failures import EXIT_CODES, told
 
 if TYPE_CHECKING:
     from lfads_worker.data.synthetic import SyntheticData
     from lfads_worker.local_run import Prepared
     from lfads_worker.progress import Progress
+    from lfads_worker.results.commit import Commits
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ DRIVER = "lfads_worker.driver"
 
 # What trains cohorts; tests put a toy here. None: LFADS on TensorFlow.
 make_trainer: Any = None
+# What infers from new trials, likewise.
+infer_posterior: Any = None
 
 # \b keeps the lines as they are.
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())
@@ -95,55 +98,78 @@ def run(
 ) -> None:
     """Train a population on this machine.
 
-    Rates, factors and all other results go to the output folder of RUN.YAML. A folder that holds another
-    run, or anything else, is left alone.
+    Rates, factors and all other results go to the output folder of RUN.YAML. A run that was interrupted goes
+    on after its last committed generation. A folder that holds another run, or anything else, is left alone.
     """
     with ExitStack() as stack:
-        log_files: list[Path] = []
-        stack.enter_context(
-            told(lambda: _how_to_go_on(spec_file), lambda: log_files[-1] if log_files else None)
-        )
+        session = _Session(f"autolfads run {spec_file}" + (f" --output {output}" if output else ""))
+        stack.enter_context(told(session.how_to_go_on, lambda: session.log_file))
+        stack.enter_context(interruption.prompt(lambda: f"interrupted: {session.how_to_go_on()}"))
         progress, handler = _displays(quiet)
         stack.enter_context(log.to_console(handler, logging.WARNING if quiet else logging.INFO))
-        _run(spec_file, workers, output, quiet, progress, log_files, stack)
+        _run(_with_output(load_run(spec_file), output), workers, quiet, progress, session, stack)
 
 
 def _run(
-    spec_file: Path,
+    asked: AutoLFADSRun,
     workers: int | None,
-    output: str | None,
     quiet: bool,
     progress: "Progress",
-    log_files: list[Path],
+    session: "_Session",
     stack: ExitStack,
 ) -> None:
     from lfads_worker import output_folder
     from lfads_worker.execution.device import find_devices
     from lfads_worker.execution.pool import CohortPool
     from lfads_worker.execution.trainers import TensorFlowTrainer
-    from lfads_worker.local_run import prepare, train
+    from lfads_worker.local_run import prepare, require_same_recording, take_over, train
 
-    asked = _with_output(load_run(spec_file), output)
-    state = output_folder.inspect(asked)
-    if state is output_folder.FolderState.FINISHED:
-        typer.echo(f"{asked.metadata.name} is finished: its results are in {asked.spec.output.uri}")
+    if output_folder.inspect(asked) is output_folder.FolderState.FINISHED:
+        require_same_recording(asked)
+        _say_finished(asked)
         return
     devices = find_devices()
     prepared = prepare(asked, workers, devices, os.environ.get("RAY_ADDRESS"))
-    log_files.append(output_folder.claim(asked) / output_folder.LOG_NAME)
-    stack.enter_context(log.to_file(log_files[-1]))
+    stack.enter_context(output_folder.held(asked))
+    state = output_folder.inspect(asked)  # again: until now it may have been another's
+    if state is output_folder.FolderState.FINISHED:
+        _say_finished(asked)
+        return
+    session.log_file = output_folder.claim(asked) / output_folder.LOG_NAME
+    stack.enter_context(log.to_file(session.log_file))
+    prepared, commits = take_over(prepared)
+    session.commits = commits
 
     if not quiet:
         _print(summary.of_report(prepared.report))
-    _say_first(prepared, state is output_folder.FolderState.BEGUN, workers)
+    _say_first(prepared, commits, state is output_folder.FolderState.BEGUN, workers)
 
     def announce(pool: CohortPool) -> None:
         logger.info("training on %s%s", pool.description, _why(workers, prepared, str(devices)))
-        _interrupt_when_terminated(stack)
+        interruption.interrupt_when_terminated(stack)  # once more: Ray has set its own way
 
-    results = train(prepared, progress, make_trainer or TensorFlowTrainer, announce)
+    results = train(prepared, commits, progress, make_trainer or TensorFlowTrainer, announce)
     if not quiet:
         _print(summary.of_results(results, asked.spec.output.uri))
+
+
+@dataclass
+class _Session:
+    """What is known of a run when it ends early."""
+
+    command: str
+    log_file: Path | None = None
+    commits: "Commits | None" = None
+
+    def how_to_go_on(self) -> str:
+        """Words after "interrupted: "."""
+        generation = self.commits.look() if self.commits else None
+        if generation is None:
+            return f"no generation was committed; the same command starts again: {self.command}"
+        return (
+            f"generation {generation} and all before it are committed; "
+            f"the same command goes on from there: {self.command}"
+        )
 
 
 @app.command()
@@ -162,6 +188,61 @@ def validate(spec_file: SpecFile) -> None:
         for warning in prepared.report.warnings:
             typer.echo(f"warning: {warning}", err=True)
         typer.echo(f"{spec_file} is valid: {summary.size_of(prepared.run.spec, len(prepared.cohorts))}")
+
+
+Results = Annotated[
+    Path, typer.Argument(metavar="RESULTS", help="The output folder of a finished run.", show_default=False)
+]
+
+
+@app.command()
+def report(results: Results) -> None:
+    """Draw the report of a finished run again.
+
+    The page, its figures and TensorBoard's event files are made from the files of the folder, none of which
+    changes.
+    """
+    with told(lambda: "the report is not complete; run the same command again", lambda: None):
+        from lfads_worker.report.write import write_report
+
+        typer.echo(f"report: {write_report(results)}")
+
+
+@app.command()
+def infer(
+    results: Results,
+    recording: Annotated[
+        str, typer.Argument(metavar="RECORDING", help="New trials of the same neurons.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.H5",
+            help="Where rates and factors go; by default inferred/ in RESULTS, named like RECORDING. "
+            "The MATLAB file is put beside it.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Posterior samples a trial to average, 0 for the posterior mean; by default as in the run.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Apply a finished run to new trials of the same neurons.
+
+    Trains nothing. RECORDING is read with the data settings of the run and may have any number of trials, but
+    must have the same neurons and as many bins.
+    """
+    with told(lambda: "nothing was written", lambda: None):
+        from lfads_worker import inference
+
+        new = inference.apply(
+            results, recording, infer_posterior or inference.with_tensorflow, out, samples, overwrite
+        )
+        _print(summary.of_new_rates(new))
 
 
 OutputFile = Annotated[Path, typer.Argument(metavar="OUT.H5", help="The HDF5 file to write.")]
@@ -272,7 +353,11 @@ def _displays(quiet: bool) -> tuple["Progress", logging.Handler]:
     return LiveTable(console), handler
 
 
-def _say_first(prepared: "Prepared", begun: bool, workers: int | None) -> None:
+def _say_finished(asked: AutoLFADSRun) -> None:
+    typer.echo(f"{asked.metadata.name} is finished: its results are in {asked.spec.output.uri}")
+
+
+def _say_first(prepared: "Prepared", commits: "Commits", begun: bool, workers: int | None) -> None:
     """What the user should know before it starts."""
     spec = prepared.run.spec
     ignored = spec.compute.ignored_locally()
@@ -287,11 +372,17 @@ def _say_first(prepared: "Prepared", begun: bool, workers: int | None) -> None:
             len(prepared.cohorts),
             prepared.choice.workers,
         )
-    if begun:
-        logger.warning("%s holds a run that did not finish; it starts again", spec.output.uri)
     logger.info(
         "%s: %s", prepared.run.metadata.name, summary.size_of(prepared.run.spec, len(prepared.cohorts))
     )
+    if commits.start is not None:
+        logger.info(
+            "going on after generation %d: %s",
+            commits.generation,
+            summary.committed(commits.start.generations),
+        )
+    elif begun:
+        logger.info("%s holds this run without a committed generation; it starts again", spec.output.uri)
 
 
 def _why(workers: int | None, prepared: "Prepared", devices: str) -> str:
@@ -300,20 +391,6 @@ def _why(workers: int | None, prepared: "Prepared", devices: str) -> str:
     return f" (this machine has {devices}; --workers chooses another number)"
 
 
-def _how_to_go_on(spec_file: Path) -> str:
-    return f"no results were written; `autolfads run {spec_file}` starts the run again"
-
-
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
-
-
-def _interrupt_when_terminated(stack: ExitStack) -> None:
-    """SIGTERM then ends the run as Ctrl-C does; Ray, which was started before, has set its own way."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    stack.callback(signal.signal, signal.SIGTERM, before)

@@ -4,6 +4,7 @@
     ├── DataError         the recording cannot be used as it is
     ├── DivergedError     no member of the population is left with finite weights
     ├── OutputError       the output folder cannot be used
+    │   └── FencedError   another driver has taken the run over
     └── DeviceError       the machine cannot train what was asked for
 
 Divergence of one member is a value (its score is NaN), not an exception.
@@ -28,6 +29,10 @@ class OutputError(AutoLFADSError):
     """The output folder holds something else, or cannot be written."""
 
     exit_code = 5
+
+
+class FencedError(OutputError):
+    """The run belongs to another driver now; this one must not write any more."""
 
 
 class DeviceError(AutoLFADSError):

@@ -4,19 +4,25 @@ The place where the parts are put together: recording, cohorts, pool, driver, re
 Console and signals are the command line's business.
 """
 
+import _thread
+import json
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from autolfads_spec import AutoLFADSRun, RunSpec
+from autolfads_spec.errors import AutoLFADSError
+from autolfads_spec.store import FolderStore
 from lfads_worker.compatibility import require_fit
 from lfads_worker.data import memory
 from lfads_worker.data.check import DataReport, check
 from lfads_worker.data.files import load_spikes
+from lfads_worker.data.source import fingerprint, open_source
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.driver import Driver
+from lfads_worker.errors import DataError
 from lfads_worker.execution.choice import Choice, choose
 from lfads_worker.execution.cohorts import Cohorts, cut, members_per_cohort
 from lfads_worker.execution.device import (
@@ -28,7 +34,11 @@ from lfads_worker.execution.device import (
 from lfads_worker.execution.pool import CohortPool, TrainerFactory
 from lfads_worker.execution.trainers import TensorFlowTrainer
 from lfads_worker.progress import Progress
+from lfads_worker.results import commit
 from lfads_worker.results.collect import collect
+from lfads_worker.results.commit import Commits
+from lfads_worker.results.files import local_path
+from lfads_worker.results.provenance import versions
 from lfads_worker.results.weights import named_arrays
 
 logger = logging.getLogger(__name__)
@@ -82,16 +92,43 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     return Prepared(run, data, report, cohorts, choice)
 
 
+def require_same_recording(run: AutoLFADSRun) -> None:
+    """Checks that the results in the output folder are those of the recording that is there now.
+
+    A recording that has moved away since is nobody's fault: the results stay what they are.
+
+    Raises:
+      OutputError: if its content has changed.
+    """
+    results = local_path(run.spec.output.paths.results)
+    try:
+        trained_on = json.loads(results.read_bytes())["data"]["fingerprint"]
+        found = fingerprint(open_source(run.spec.data.uri))
+    except (OSError, ValueError, KeyError, DataError):
+        return
+    commit.require_same_recording(run, trained_on, found)
+
+
+def take_over(prepared: Prepared) -> tuple[Prepared, Commits]:
+    """Makes this process the run's driver; the run keeps the cut into cohorts that it began with."""
+    run = prepared.run
+    store = FolderStore(local_path(run.spec.output.uri))
+    commits = commit.take_over(store, run, prepared.data.fingerprint, prepared.cohorts, versions())
+    return replace(prepared, cohorts=commits.cohorts), commits
+
+
 def train(
     prepared: Prepared,
+    commits: Commits,
     progress: Progress,
     make_trainer: MakeTrainer = TensorFlowTrainer,
     on_pool: Callable[[CohortPool], None] = lambda pool: None,
 ) -> dict[str, Any]:
-    """Trains the population and writes all results.
+    """Trains what is left of the population and writes all results.
 
     Args:
       prepared: the run.
+      commits: where it stands, and where every generation is committed.
       progress: shows the user how far it is.
       make_trainer: what trains a cohort.
       on_pool: called once the pool is there and before anything is trained.
@@ -99,31 +136,56 @@ def train(
     Returns:
       The contents of `results.json`.
     """
-    started = time.monotonic()
     run, data, spec = prepared.run, prepared.data, prepared.run.spec
-    with prepared.choice.open(make_trainer(spec, data)) as pool:
-        on_pool(pool)
-        history = Driver(spec, prepared.cohorts, pool, progress).run()
-        best = history.best
-        samples = spec.output.posterior_samples
-        logger.info(
-            "%s of member %d, generation %d",
-            f"averaging {samples} posterior samples" if samples else "taking the posterior mean",
-            best.member,
-            best.generation,
+    with commits.alive(interrupt=_thread.interrupt_main):
+        with prepared.choice.open(make_trainer(spec, data)) as pool:
+            on_pool(pool)
+            driver = Driver(spec, prepared.cohorts, pool, progress, on_generation=commits.commit)
+            history = driver.run(commits.start)
+            best = history.best
+            samples = spec.output.posterior_samples
+            logger.info(
+                "%s of member %d, generation %d",
+                f"averaging {samples} posterior samples" if samples else "taking the posterior mean",
+                best.member,
+                best.generation,
+            )
+            posterior = pool.posterior_averages(best.state, 0, samples)
+            weights = named_arrays(best.state.weights[0], pool.parameter_names_and_shapes())
+        commits.require_held()
+        return collect(
+            run,
+            data,
+            # Without this machine's memory: what is left behind is the same wherever the run was trained.
+            check(data, spec.model.output_distribution),
+            history,
+            posterior,
+            weights,
+            spec.output.paths,
+            partial(_draw_report, run),
         )
-        posterior = pool.posterior_averages(best.state, 0, samples)
-        weights = named_arrays(best.state.weights[0], pool.parameter_names_and_shapes())
-    return collect(
-        run,
-        data,
-        prepared.report,
-        history,
-        posterior,
-        weights,
-        spec.output.paths,
-        wall_seconds=time.monotonic() - started,
-    )
+
+
+def _draw_report(run: AutoLFADSRun, results: Mapping[str, Any]) -> None:
+    """Draws the report before the run counts as finished; a fault of a figure spoils no result."""
+    if not run.spec.output.report:
+        return
+    from lfads_worker.report.write import write_report
+
+    root = local_path(run.spec.output.uri)
+    try:
+        logger.info("report: %s", write_report(root, results))
+    except AutoLFADSError:
+        raise  # a full disk is no fault of a figure
+    except Exception as error:
+        logger.warning(
+            "the report could not be drawn (%s: %s); the results are whole, and "
+            "`autolfads report %s` draws it again",
+            type(error).__name__,
+            error,
+            root,
+        )
+        logger.debug("the report could not be drawn", exc_info=True)
 
 
 def _accelerator_bytes(spec: RunSpec) -> int:

@@ -5,7 +5,7 @@ Called by the command line only; everything else just logs.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger("lfads_worker")
@@ -21,6 +21,17 @@ class _Plain(logging.Formatter):
         return f"warning: {message}" if record.levelno >= logging.WARNING else message
 
 
+class _Forgiving(logging.FileHandler):
+    """Leaves a line out when the disk is full: what matters then is said by whoever writes results."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        del record
+
+    def close(self) -> None:
+        with suppress(OSError):  # what it still held
+            super().close()
+
+
 @contextmanager
 def to_console(handler: logging.Handler, level: int) -> Iterator[None]:
     """Sends our lines of at least `level` to the console for as long as the context lasts."""
@@ -34,7 +45,7 @@ def to_console(handler: logging.Handler, level: int) -> Iterator[None]:
 @contextmanager
 def to_file(path: Path) -> Iterator[None]:
     """Appends our lines and Python's warnings to a file for as long as the context lasts."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _Forgiving(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FILE_FORMAT))
     try:
         with _attached(handler):

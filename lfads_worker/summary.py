@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autolfads_spec import RunSpec
+from lfads_worker.outline import duration
 
 if TYPE_CHECKING:
     from lfads_worker.data.check import DataReport
+    from lfads_worker.history import GenerationRecord
+    from lfads_worker.inference import NewRates
 
 PARTS = (("held_in", "neurons"), ("held_out", "held-out neurons"), ("forward", "forward bins"))
 
@@ -18,6 +21,12 @@ def size_of(spec: RunSpec, cohorts: int) -> str:
         f"{asked.size} members in {counted(cohorts, 'cohort')}, "
         f"up to {counted(asked.generations, 'generation')}, {counted(searched, 'hyperparameter')} searched"
     )
+
+
+def committed(generations: Sequence["GenerationRecord"]) -> str:
+    """What an interrupted run has already done, in a few words."""
+    seconds = sum(record.seconds for record in generations)
+    return f"{counted(len(generations), 'generation')} of {duration(seconds)} in all need not be done again"
 
 
 def of_report(report: "DataReport") -> Iterator[str]:
@@ -35,8 +44,15 @@ def of_results(results: Mapping[str, Any], folder: str) -> Iterator[str]:
         f"done: {results['stop_reason']}; best score {best['score']:.4f} "
         f"(member {best['member']}, generation {best['generation']})"
     )
-    yield from _metrics(results["metrics"]["valid"])
+    yield from _metrics(results["metrics"]["valid"], "validation")
     yield f"results: {folder} ({_shown_files(list(results['files']))})"
+
+
+def of_new_rates(new: "NewRates") -> Iterator[str]:
+    """What was inferred from new trials, and where it is."""
+    yield from _metrics(new.metrics, "new trials")
+    files = " and ".join(str(path) for path in new.files)
+    yield f"{files}: rates and factors of {counted(new.data.trials, 'trial')}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -44,19 +60,19 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _metrics(valid: Mapping[str, Any]) -> Iterator[str]:
-    """How well the validation trials are explained; parts that do not exist are left out."""
+def _metrics(valid: Mapping[str, Any], trials: str) -> Iterator[str]:
+    """How well some trials are explained; parts that do not exist are left out."""
     for part, where in PARTS:
         judged = valid.get(part)
         if judged is None or "bits_per_spike" not in judged:
             continue
         share = judged.get("share_of_oracle")
         of_oracle = "" if share is None else f", {100 * share:.0f} % of what the true rates reach"
-        yield f"validation, {where}: {judged['bits_per_spike']:.3f} bits per spike{of_oracle}"
+        yield f"{trials}, {where}: {judged['bits_per_spike']:.3f} bits per spike{of_oracle}"
     truth = valid.get("true_rates")
     if truth is not None:
         yield (
-            f"validation, true rates: R² {truth['r2_mean']:.3f} (mean over neurons), "
+            f"{trials}, true rates: R² {truth['r2_mean']:.3f} (mean over neurons), "
             f"squared Pearson {truth['pooled_squared_pearson']:.3f} (pooled)"
         )
 

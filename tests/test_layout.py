@@ -47,9 +47,10 @@ def test_test_folders_are_never_packages():
         "lfads_worker.cli",
     ],
 )
-def test_importing_it_loads_neither_tensorflow_nor_ray(module):
+def test_importing_it_loads_neither_tensorflow_nor_ray_nor_matplotlib(module):
     heavy = python(
-        f"import sys, {module}; print(sorted({{'tensorflow', 'ray', 'keras'}} & set(sys.modules)))"
+        f"import sys, {module}; "
+        "print(sorted({'tensorflow', 'ray', 'keras', 'matplotlib'} & set(sys.modules)))"
     )
 
     assert heavy == "[]"

@@ -1,7 +1,10 @@
 """Errors of the contract, and the root of every error this project raises on purpose.
 
-    AutoLFADSError        a sentence for the user; the command line prints it and exits with `exit_code`
-    └── SpecError         run.yaml asks for something that does not exist or cannot be
+    AutoLFADSError            a sentence for the user; the command line prints it and exits with `exit_code`
+    ├── SpecError             run.yaml asks for something that does not exist or cannot be
+    └── StoreError            the output folder cannot be read or written
+        ├── MissingError      a file is not there
+        └── ConflictError     a file is not what the writer expects to replace
 
 A message has three parts: what was wanted, what was found, what to do.
 """
@@ -25,3 +28,17 @@ class SpecError(AutoLFADSError):
     def __init__(self, *sentences: str) -> None:
         super().__init__("\n".join(sentences))
         self.sentences = sentences
+
+
+class StoreError(AutoLFADSError):
+    """The output folder, or the bucket, cannot be read or written."""
+
+    exit_code = 5
+
+
+class MissingError(StoreError):
+    """There is no file of this name."""
+
+
+class ConflictError(StoreError):
+    """Another writer was there first; nothing was written."""

@@ -43,7 +43,8 @@ class OutputSpec(Block):
     report: bool = Field(
         True,
         json_schema_extra=ANY_TIME,
-        description="Whether a report with figures is written beside the rates.",
+        description="Whether a report with figures, and TensorBoard's event files, are written beside the "
+        "rates.",
     )
     keep_generations: int = Field(
         2,
@@ -76,13 +77,16 @@ class OutputSpec(Block):
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Names below a run's output folder, `root`: a path of this machine or gs://bucket/prefix."""
+    """Names below a run's output folder, `root`: a path of this machine or gs://bucket/prefix.
+
+    An empty root gives names relative to the folder, as a `Store` takes them.
+    """
 
     root: str
 
     def path(self, name: str) -> str:
         """`name` below the root."""
-        return f"{self.root.rstrip('/')}/{name}"
+        return f"{self.root.rstrip('/')}/{name}" if self.root else name
 
     @property
     def rates(self) -> str:
@@ -101,7 +105,7 @@ class RunPaths:
 
     @property
     def population(self) -> str:
-        """A row a member and generation: score and times."""
+        """A row a member and generation: score and losses."""
         return self.path("population.csv")
 
     @property
@@ -142,16 +146,49 @@ class RunPaths:
     @property
     def report(self) -> str:
         """The report, one self-contained page."""
-        return self.path("report.html")
+        return self.path("report/report.html")
+
+    def report_figure(self, name: str) -> str:
+        """A figure of the report, as an image of its own."""
+        return self.path(f"report/{name}.png")
+
+    def event_file(self, member: int) -> str:
+        """TensorBoard's curves of this member; the name tells TensorBoard what it is."""
+        return self.path(f"tensorboard/member_{member:03d}/events.out.tfevents.0.autolfads")
 
     def training_log(self, member: int) -> str:
         """A row an epoch of this member."""
         return self.path(f"training_logs/member_{member:03d}.csv")
 
+    @property
+    def lease(self) -> str:
+        """Which driver the run belongs to."""
+        return self.path("lease.json")
+
+    @property
+    def timing(self) -> str:
+        """A row a generation and cohort: how long it took, and where; the only table with measured times."""
+        return self.path("timing.csv")
+
     def generation_record(self, generation: int) -> str:
-        """The population after this generation, never changed once written."""
+        """The population after this generation, never changed once committed."""
         return self.path(f"generations/{generation:06d}.json")
 
-    def checkpoint(self, generation: int, cohort: int, attempt: int = 0) -> str:
-        """State of a cohort after a generation; the attempt keeps a superseded driver from overwriting it."""
-        return self.path(f"checkpoints/{generation:06d}/cohort_{cohort:03d}-attempt_{attempt:02d}.npz")
+    # The names below carry attempt and driver epoch, so that a superseded driver overwrites nothing.
+
+    def generation_log(self, generation: int, attempt: int, driver_epoch: int) -> str:
+        """What was measured in each epoch of this generation, all members."""
+        return self.path(f"generations/{generation:06d}-{_writer(attempt, driver_epoch)}.npz")
+
+    def checkpoint(self, generation: int, cohort: int, attempt: int, driver_epoch: int) -> str:
+        """State of a cohort after a generation."""
+        writer = _writer(attempt, driver_epoch)
+        return self.path(f"checkpoints/{generation:06d}/cohort_{cohort:03d}-{writer}.npz")
+
+    def best_checkpoint(self, generation: int, attempt: int, driver_epoch: int) -> str:
+        """State of the best member, after the generation in which it became that."""
+        return self.path(f"checkpoints/{generation:06d}/best-{_writer(attempt, driver_epoch)}.npz")
+
+
+def _writer(attempt: int, driver_epoch: int) -> str:
+    return f"attempt_{attempt:02d}-driver_{driver_epoch:04d}"

@@ -8,7 +8,8 @@ allocator must be told to keep the large buffers that every step frees and asks 
 import ctypes
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 # <malloc.h>, the same numbers on every glibc
 M_TRIM_THRESHOLD = -1
@@ -47,6 +48,22 @@ def prepare_this_process(threads: int | None) -> None:
         os.environ.setdefault(name, value)
     if sys.platform == "linux":
         _set_malloc()
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Keeps off standard error what libraries in C print there whatever their log level, as TensorFlow does
+    while it is loaded; Python's exceptions come through.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _set_malloc() -> None:

@@ -1,10 +1,15 @@
 """Which trainer the workers make: the only place that names the TensorFlow one."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from autolfads_spec import RunSpec
 from lfads_worker.data.spikes import SpikeData
-from lfads_worker.execution.pool import Trainer
+from lfads_worker.errors import DeviceError
+from lfads_worker.execution.pool import Shapes, Trainer
+from lfads_worker.training.averages import PosteriorAverages
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,4 +23,48 @@ class TensorFlowTrainer:
         # TensorFlow takes seconds to load and grabs a GPU: only in the process that trains.
         from lfads_worker.training.trainer import CohortTrainer
 
-        return CohortTrainer(self.spec, self.data, threads)
+        with _full_memory_told("the recording and the model"):
+            return PlainSpoken(CohortTrainer(self.spec, self.data, threads))
+
+
+@dataclass(frozen=True, eq=False)
+class PlainSpoken:
+    """A trainer that says so in a sentence when the memory of its device is full."""
+
+    trainer: Trainer
+
+    def train_generation(
+        self, task: CohortTask, progress: Callable[[int, int], None] | None = None
+    ) -> CohortResult:
+        members = len(task.member_ids)
+        with _full_memory_told(f"a cohort of {members} member{'s' if members > 1 else ''}"):
+            return self.trainer.train_generation(task, progress)
+
+    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
+        with _full_memory_told(f"{samples} posterior samples of a member"):
+            return self.trainer.posterior_averages(state, row, samples)
+
+    def parameter_names_and_shapes(self) -> Shapes:
+        return self.trainer.parameter_names_and_shapes()
+
+
+@contextmanager
+def _full_memory_told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not _is_full_memory(error):
+            raise
+        # `from None`: the cause is TensorFlow's, which the driver must not load to read about it.
+        raise DeviceError(
+            f"compute.membersPerCohort: wanted {what} to fit on one device, found its memory full; set a "
+            "smaller number (or Auto), or lower training.batchSize, and give another output.uri, because the "
+            "cut into cohorts belongs to a run"
+        ) from None
+
+
+def _is_full_memory(error: Exception) -> bool:
+    """TensorFlow's own error, XLA's, which comes as an internal one, or Python's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return True
+    return type(error).__module__.startswith("tensorflow") and "RESOURCE_EXHAUSTED" in str(error)

@@ -18,7 +18,7 @@ from lfads_worker.lfads.noise import Noise, dropped
 from lfads_worker.lfads.outputs import Encoded
 from lfads_worker.lfads.parameters import Parameter
 from lfads_worker.lfads.posteriors import Gaussian
-from lfads_worker.lfads.recurrence import gru_scan, time_linear
+from lfads_worker.lfads.recurrence import Readings, gru_scan
 
 Tensor = Any
 
@@ -83,18 +83,16 @@ def encode(
 
 def _run(names: Sequence[str], weights: Mapping[str, Tensor], x: Tensor, clip: float) -> list[Tensor]:
     """States [time, members, batch, units] of GRUs of one width, each in the order it read the bins."""
-    _, members, batch, _ = x.shape
-    backwards = tf.reverse(x, [0]) if any(name.endswith("backward") for name in names) else x
-    inputs = tf.concat([backwards if name.endswith("backward") else x for name in names], 1)
+    length, members, batch, _ = x.shape
+    readings = Readings(x, [name.endswith("backward") for name in names])
 
     def stacked(part: str) -> Tensor:
         return tf.concat([weights[f"{name}/{part}"] for name in names], 0)
 
-    projected = time_linear(inputs, stacked("input_kernel"), differentiate_input=False)
-    projected += stacked("bias")[:, None]
     start = stacked("initial_state")[:, None]
     start = tf.broadcast_to(start, (len(names) * members, batch, start.shape[-1]))
-    states = gru_scan(projected, start, split_recurrent_kernel(stacked("recurrent_kernel")), clip)
+    kernels = split_recurrent_kernel(stacked("recurrent_kernel"))
+    states = gru_scan(readings, length, stacked("input_kernel"), stacked("bias"), start, kernels, clip)
     return list(tf.split(states, len(names), 1))
 
 

@@ -23,14 +23,7 @@ from lfads_worker.lfads.noise import Noise, dropped
 from lfads_worker.lfads.outputs import Decoded, Encoded
 from lfads_worker.lfads.parameters import Parameter
 from lfads_worker.lfads.posteriors import Gaussian
-from lfads_worker.lfads.recurrence import (
-    gru_scan,
-    recurrent_gradients,
-    scan,
-    sum_over_time_and_batch,
-    time_linear,
-    weight_gradient,
-)
+from lfads_worker.lfads.recurrence import Before, gru_scan, recurrent_gradients, scan, time_linear
 
 Tensor = Any
 
@@ -67,12 +60,13 @@ def generator_parameters(a: Architecture) -> list[Parameter]:
 class LoopWeights(NamedTuple):
     """Weights used inside of the loop over bins, [members, ...]; biases as [members, 1, width]."""
 
-    factors_to_controller: Tensor
+    controller_kernel: Tensor  # encoded spikes and factors to controller
+    controller_bias: Tensor
     controller_gates: Tensor
     controller_candidate: Tensor
     inferred_kernel: Tensor
     inferred_bias: Tensor
-    input_kernel: Tensor  # inferred inputs to generator
+    input_kernel: Tensor  # inferred and external inputs to generator
     generator_bias: Tensor
     generator_gates: Tensor
     generator_candidate: Tensor
@@ -90,8 +84,8 @@ class LoopWeights(NamedTuple):
 class LoopInputs(NamedTuple):
     """Known before the loop starts; [time, members, batch, ...], None where absent."""
 
-    controller: Tensor  # encoded spikes projected to the controller's gates, bias included
-    external: Tensor | None  # external inputs projected to the generator's gates
+    encoded: Tensor  # what the controller sees of the encoded spikes
+    external: Tensor | None  # what the generator sees of the external inputs
     factor_mask: Tensor | None  # scaled dropout masks
     generator_mask: Tensor | None
     input_draw: Tensor | None  # standard normal; None: posterior means
@@ -147,7 +141,7 @@ def decode(
     condition = encoded.initial_condition.sample(noise.ic_draw)
     start = tf.matmul(condition, weights["initial_generator_state/kernel"])
     start += weights["initial_generator_state/bias"][:, None]
-    external = _external(weights, external_inputs, noise, rate, a)
+    external = dropped(tf.repeat(external_inputs[:, None], start.shape[0], 1), noise.external_keep, rate, 1)
     factors_kernel = normalised(weights["factors/kernel"])
     states = None
     if encoded.controller_inputs is None:
@@ -184,59 +178,47 @@ def normalised(factors_kernel: Tensor) -> Tensor:
     return factors_kernel / tf.maximum(length, 1e-12)
 
 
-def _external(
-    weights: Mapping[str, Tensor], external_inputs: Tensor, noise: Noise, rate: Tensor, a: Architecture
-) -> Tensor | None:
-    """External inputs projected to the generator's gates, [time, members, batch, 3*units]."""
-    if a.external_inputs == 0:
-        return None
-    kernel = weights["generator/input_kernel"][:, a.inferred_inputs :]
-    x = tf.repeat(external_inputs[:, None], kernel.shape[0], 1)
-    return time_linear(dropped(x, noise.external_keep, rate, 1), kernel, differentiate_input=False)
-
-
-def _autonomous(
-    weights: Mapping[str, Tensor], start: Tensor, external: Tensor | None, a: Architecture
-) -> Tensor:
-    bias = weights["generator/bias"][:, None]
-    members, batch, units = start.shape
-    if external is None:
-        projected = tf.broadcast_to(bias, (a.decoded_bins, members, batch, 3 * units))
-    else:
-        projected = external + bias
-    kernels = split_recurrent_kernel(weights["generator/recurrent_kernel"])
-    return gru_scan(projected, start, kernels, a.model.cell_clip)
+def _autonomous(weights: Mapping[str, Tensor], start: Tensor, external: Tensor, a: Architecture) -> Tensor:
+    """Generator states without a controller, [time, members, batch, generator units]."""
+    bias = weights["generator/bias"]
+    no_input = tf.zeros((bias.shape[0], 0, bias.shape[1]), bias.dtype)
+    return gru_scan(
+        external,
+        a.decoded_bins,
+        weights.get("generator/input_kernel", no_input),
+        bias,
+        start,
+        split_recurrent_kernel(weights["generator/recurrent_kernel"]),
+        a.model.cell_clip,
+    )
 
 
 def _prepare(
     weights: Mapping[str, Tensor],
     encoded: Encoded,
-    external: Tensor | None,
+    external: Tensor,
     noise: Noise,
     rate: Tensor,
     factors_kernel: Tensor,
     a: Architecture,
 ) -> tuple[LoopWeights, LoopInputs]:
-    from_encoder, from_factors = tf.split(
-        weights["controller/input_kernel"], [a.controller_input_width, a.model.factors], 1
-    )
-    seen = dropped(encoded.controller_inputs, noise.controller_input_keep, rate, 1)
     controller = split_recurrent_kernel(weights["controller/recurrent_kernel"])
     generator = split_recurrent_kernel(weights["generator/recurrent_kernel"])
     one = tf.ones((1, 1, 1, 1), factors_kernel.dtype)
     loop_weights = LoopWeights(
-        from_factors,
+        weights["controller/input_kernel"],
+        weights["controller/bias"][:, None],
         *controller,
         weights["inferred_inputs/kernel"],
         weights["inferred_inputs/bias"][:, None],
-        weights["generator/input_kernel"][:, : a.inferred_inputs],
+        weights["generator/input_kernel"],
         weights["generator/bias"][:, None],
         *generator,
         factors_kernel,
     )
     inputs = LoopInputs(
-        controller=time_linear(seen, from_encoder) + weights["controller/bias"][:, None],
-        external=external,
+        encoded=dropped(encoded.controller_inputs, noise.controller_input_keep, rate, 1),
+        external=external if a.external_inputs else None,
         factor_mask=None if noise.factor_keep is None else dropped(one, noise.factor_keep, rate, 1),
         generator_mask=None if noise.generator_keep is None else dropped(one, noise.generator_keep, rate, 1),
         input_draw=noise.input_draw,
@@ -257,16 +239,16 @@ def _first_carry(
 def _step(carry: list[Tensor], x: LoopInputs, w: LoopWeights, clip: float) -> tuple[list[Tensor], LoopStates]:
     """One bin: controller, inferred input, generator, factors."""
     generator_before, controller_before, factors_before = carry
-    seen_factors = factors_before if x.factor_mask is None else factors_before * x.factor_mask
     controller, controller_gates, controller_candidate = gru_step(
-        x.controller + tf.matmul(seen_factors, w.factors_to_controller), controller_before, w.controller, clip
+        tf.matmul(_controller_input(x, factors_before), w.controller_kernel) + w.controller_bias,
+        controller_before,
+        w.controller,
+        clip,
     )
     parameters = tf.matmul(controller, w.inferred_kernel) + w.inferred_bias
     mean, log_variance = tf.split(parameters, 2, -1)
     inferred = mean if x.input_draw is None else mean + tf.exp(0.5 * log_variance) * x.input_draw
-    projected = tf.matmul(inferred, w.input_kernel) + w.generator_bias
-    if x.external is not None:
-        projected += x.external
+    projected = tf.matmul(_generator_input(x, inferred), w.input_kernel) + w.generator_bias
     generator, generator_gates, generator_candidate = gru_step(projected, generator_before, w.generator, clip)
     read = generator if x.generator_mask is None else generator * x.generator_mask
     factors = tf.matmul(read, w.factors_kernel)
@@ -284,6 +266,17 @@ def _step(carry: list[Tensor], x: LoopInputs, w: LoopWeights, clip: float) -> tu
     return [generator, controller, factors], states
 
 
+def _controller_input(x: LoopInputs, factors_before: Tensor) -> Tensor:
+    """Encoded spikes and dropped factors side by side, [members, batch, features]."""
+    seen_factors = factors_before if x.factor_mask is None else factors_before * x.factor_mask
+    return tf.concat([x.encoded, seen_factors], -1)
+
+
+def _generator_input(x: LoopInputs, inferred: Tensor) -> Tensor:
+    """Inferred and external inputs side by side, [members, batch, features]."""
+    return inferred if x.external is None else tf.concat([inferred, x.external], -1)
+
+
 def _run_loop(w: LoopWeights, inputs: LoopInputs, carry: list[Tensor], a: Architecture) -> LoopStates:
     m, co = a.model, a.inferred_inputs
     g, c = m.generator_units, m.controller_units
@@ -293,7 +286,7 @@ def _run_loop(w: LoopWeights, inputs: LoopInputs, carry: list[Tensor], a: Archit
         return after, list(states)
 
     widths = [g, 2 * g, g, c, 2 * c, c, 2 * co, co, m.factors]
-    _, stacked = scan(step, carry, inputs.present(), widths)
+    _, stacked = scan(step, carry, inputs.present(), a.decoded_bins, widths)
     return LoopStates(*stacked)
 
 
@@ -330,75 +323,94 @@ def _loop_gradient(
     w: LoopWeights,
     a: Architecture,
 ) -> tuple[list[Tensor], list[Tensor], LoopWeights]:
-    """Backpropagation through time of `_run_loop`: of its known inputs, its start and its weights."""
-    m, clip = a.model, a.model.cell_clip
-    generator_start, controller_start, factors_start = start
-    generator_before = tf.concat([generator_start[None], s.generator_state[:-1]], 0)
-    controller_before = tf.concat([controller_start[None], s.controller_state[:-1]], 0)
+    """Backpropagation through time of `_run_loop`: to its known inputs, its start and its weights."""
     n = len(x.present())
 
     def backward(carry: list[Tensor], values: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        d_generator, d_controller, d_factors_after = carry
-        now = x.at(values[:n])
-        d_factors_out, d_parameters_out, g_before, g_gates, g_candidate = values[n : n + 5]
-        c_before, c_gates, c_candidate, parameters = values[n + 5 :]
-        d_read = d_factors_after + d_factors_out
-        d_generator_out = tf.matmul(d_read, w.factors_kernel, transpose_b=True)
-        if now.generator_mask is not None:
-            d_generator_out *= now.generator_mask
-        d_generator_in, d_generator = gru_step_gradient(
-            d_generator + d_generator_out, g_before, g_gates, g_candidate, w.generator, clip
-        )
-        d_inferred = tf.matmul(d_generator_in, w.input_kernel, transpose_b=True)
-        d_log_variance = tf.zeros_like(d_inferred)
-        if now.input_draw is not None:
-            log_variance = tf.split(parameters, 2, -1)[1]
-            d_log_variance = d_inferred * now.input_draw * 0.5 * tf.exp(0.5 * log_variance)
-        d_all_parameters = d_parameters_out + tf.concat([d_inferred, d_log_variance], -1)
-        d_controller += tf.matmul(d_all_parameters, w.inferred_kernel, transpose_b=True)
-        d_controller_in, d_controller = gru_step_gradient(
-            d_controller, c_before, c_gates, c_candidate, w.controller, clip
-        )
-        d_factors_before = tf.matmul(d_controller_in, w.factors_to_controller, transpose_b=True)
-        if now.factor_mask is not None:
-            d_factors_before *= now.factor_mask
-        stacked = [d_read, d_generator_in, d_all_parameters, d_controller_in]
-        return [d_generator, d_controller, d_factors_before], stacked
+        now, after, before = x.at(values[:n]), LoopStates(*values[n : n + len(s)]), values[n + len(s) : -2]
+        d_before, d_encoded, shares = _step_gradient(carry[:3], values[-2:], now, before, after, w, a)
+        return [*d_before, *map(tf.add, carry[3:], shares)], [d_encoded]
 
-    stacks = [
-        d_factors,
-        d_parameters,
-        generator_before,
-        s.generator_gates,
-        s.generator_candidate,
-        controller_before,
-        s.controller_gates,
-        s.controller_candidate,
-        s.input_parameters,
-    ]
-    widths = [m.factors, 3 * m.generator_units, 2 * a.inferred_inputs, 3 * m.controller_units]
-    d_start, (d_read, d_generator_in, d_all_parameters, d_controller_in) = scan(
-        backward, [tf.zeros_like(t) for t in start], [*x.present(), *stacks], widths, reverse=True
-    )
-    seen_factors = tf.concat([factors_start[None], s.factors[:-1]], 0)
-    if x.factor_mask is not None:
-        seen_factors *= x.factor_mask
-    read = s.generator_state if x.generator_mask is None else s.generator_state * x.generator_mask
-    d_weights = LoopWeights(
-        weight_gradient(seen_factors, d_controller_in),
-        *recurrent_gradients(controller_before, s.controller_gates, d_controller_in),
-        weight_gradient(s.controller_state, d_all_parameters),
-        sum_over_time_and_batch(d_all_parameters)[:, None],
-        weight_gradient(s.inferred_inputs, d_generator_in),
-        sum_over_time_and_batch(d_generator_in)[:, None],
-        *recurrent_gradients(generator_before, s.generator_gates, d_generator_in),
-        weight_gradient(read, d_read),
+    before = map(Before, start, (s.generator_state, s.controller_state, s.factors))
+    d_carry, (d_encoded,) = scan(
+        backward,
+        [tf.zeros_like(t) for t in (*start, *w)],
+        [*x.present(), *s, *before, d_parameters, d_factors],
+        a.decoded_bins,
+        [a.controller_input_width],
+        reverse=True,
     )
     d_inputs = LoopInputs(
-        controller=d_controller_in,
-        external=None if x.external is None else d_generator_in,
+        encoded=d_encoded,
+        external=None if x.external is None else tf.zeros_like(x.external),  # data
         factor_mask=None if x.factor_mask is None else tf.zeros_like(x.factor_mask),
         generator_mask=None if x.generator_mask is None else tf.zeros_like(x.generator_mask),
         input_draw=None if x.input_draw is None else tf.zeros_like(x.input_draw),
     )
-    return d_inputs.present(), d_start, d_weights
+    return d_inputs.present(), d_carry[:3], LoopWeights(*d_carry[3:])
+
+
+def _step_gradient(
+    d_after: list[Tensor],
+    d_outputs: list[Tensor],
+    x: LoopInputs,
+    before: list[Tensor],
+    s: LoopStates,
+    w: LoopWeights,
+    a: Architecture,
+) -> tuple[list[Tensor], Tensor, LoopWeights]:
+    """Backpropagation through `_step`.
+
+    Args:
+      d_after: gradient arriving at generator state, controller state and factors from the next bin.
+      d_outputs: and from outside of the loop at the parameters of the inferred inputs and the factors.
+      x: the bin's inputs.
+      before: generator state, controller state and factors before the bin.
+      s: what the bin computed.
+      w: weights.
+      a: sizes.
+
+    Returns:
+      gradients of `before` and of the encoded spikes, and the bin's share in those of the weights.
+    """
+    d_generator, d_controller, d_factors = d_after
+    d_parameters, d_read = d_outputs[0], d_outputs[1] + d_factors
+    generator_before, controller_before, factors_before = before
+    clip = a.model.cell_clip
+    d_generator_out, read = tf.matmul(d_read, w.factors_kernel, transpose_b=True), s.generator_state
+    if x.generator_mask is not None:
+        d_generator_out, read = d_generator_out * x.generator_mask, read * x.generator_mask
+    d_generator_in, d_generator = gru_step_gradient(
+        d_generator + d_generator_out,
+        generator_before,
+        s.generator_gates,
+        s.generator_candidate,
+        w.generator,
+        clip,
+    )
+    d_inferred = tf.matmul(d_generator_in, w.input_kernel[:, : a.inferred_inputs], transpose_b=True)
+    d_log_variance = tf.zeros_like(d_inferred)
+    if x.input_draw is not None:
+        log_variance = tf.split(s.input_parameters, 2, -1)[1]
+        d_log_variance = d_inferred * x.input_draw * 0.5 * tf.exp(0.5 * log_variance)
+    d_parameters += tf.concat([d_inferred, d_log_variance], -1)
+    d_controller += tf.matmul(d_parameters, w.inferred_kernel, transpose_b=True)
+    d_controller_in, d_controller = gru_step_gradient(
+        d_controller, controller_before, s.controller_gates, s.controller_candidate, w.controller, clip
+    )
+    d_seen = tf.matmul(d_controller_in, w.controller_kernel, transpose_b=True)
+    d_encoded, d_factors = tf.split(d_seen, [a.controller_input_width, a.model.factors], -1)
+    if x.factor_mask is not None:
+        d_factors *= x.factor_mask
+    shares = LoopWeights(
+        tf.matmul(_controller_input(x, factors_before), d_controller_in, transpose_a=True),
+        tf.reduce_sum(d_controller_in, 1, keepdims=True),
+        *recurrent_gradients(controller_before, s.controller_gates, d_controller_in),
+        tf.matmul(s.controller_state, d_parameters, transpose_a=True),
+        tf.reduce_sum(d_parameters, 1, keepdims=True),
+        tf.matmul(_generator_input(x, s.inferred_inputs), d_generator_in, transpose_a=True),
+        tf.reduce_sum(d_generator_in, 1, keepdims=True),
+        *recurrent_gradients(generator_before, s.generator_gates, d_generator_in),
+        tf.matmul(read, d_read, transpose_a=True),
+    )
+    return [d_generator, d_controller, d_factors], d_encoded, shares

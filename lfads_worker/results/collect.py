@@ -1,8 +1,10 @@
 """Everything a finished run leaves in its output folder.
 
 The order is the promise: `results.json` is written last, so whoever sees it sees a finished run, and the
-checksums in it cover every other file. Until then the folder holds whole files of an unfinished run, never
-half of one. Numbers come in as values: this package trains nothing and loads neither TensorFlow nor Ray.
+checksums in it cover every other result. Until then the folder holds whole files of an unfinished run, never
+half of one. However often a run was interrupted, all results are the same bytes; measured times are in
+`timing.csv` alone, which has no checksum. Numbers come in as values: this package trains nothing and loads
+neither TensorFlow nor Ray.
 """
 
 import logging
@@ -47,7 +49,7 @@ def collect(
     posterior: PosteriorAverages,
     weights: Mapping[str, NDArray[np.float32]],
     paths: RunPaths,
-    wall_seconds: float,
+    before_mark: Callable[[Mapping[str, Any]], None] = lambda document: None,
 ) -> dict[str, Any]:
     """Write all results of a run; the last file, `results.json`, marks it as finished.
 
@@ -62,7 +64,7 @@ def collect(
       posterior: what the best member infers about every trial.
       weights: the best member's weights by name, without the members axis.
       paths: names in the output folder.
-      wall_seconds: of the whole run so far.
+      before_mark: called with the contents of `results.json` when every other file is there.
 
     Returns:
       The contents of `results.json`, with NaN where the file has null.
@@ -81,6 +83,8 @@ def collect(
         **_write_best(run, data, history, weights, paths),
         **_write_rates(run, data, history, quantities, posterior.samples, paths),
     }
+    # Not among `files`: times differ whenever a generation is done again, all the rest does not.
+    tables.write_timing(local_path(paths.timing), history)
     document = results_document(
         run,
         data,
@@ -88,11 +92,11 @@ def collect(
         evaluate(data, posterior, run.spec.model.output_distribution, run.spec.model.ic_segment_bins),
         {str(local_path(path).relative_to(root)): record for path, record in files.items()},
         posterior_samples=posterior.samples,
-        wall_seconds=wall_seconds,
         notes=_notes(run, quantities),
     )
+    before_mark(document)
     write_json(local_path(paths.results), document)
-    logger.info("results: %d files in %s", len(files) + 1, paths.root)
+    logger.info("results: %d files in %s", len(files) + 2, paths.root)
     return document
 
 

@@ -63,7 +63,6 @@ def results_document(
     files: Mapping[str, FileRecord],
     *,
     posterior_samples: int,
-    wall_seconds: float,
     notes: Sequence[str],
 ) -> dict[str, Any]:
     """The summary of a finished run.
@@ -73,9 +72,8 @@ def results_document(
       data: the recording it was trained on.
       history: all generations and the best member.
       metrics: from `evaluation.evaluate`.
-      files: name under the output folder → checksum and size, of every other file.
+      files: name under the output folder → checksum and size, of every other result.
       posterior_samples: how many were averaged.
-      wall_seconds: of the whole run until its results are written.
       notes: sentences for the user, such as what was left out.
     """
     last = history.generations[-1]
@@ -83,8 +81,6 @@ def results_document(
         "format": RESULTS_FORMAT,
         "run": run.metadata.name,
         "seed": run.spec.population.seed,
-        "wall_seconds": wall_seconds,
-        "training_seconds": history.seconds,
         "generations": len(history.generations),
         "epochs": last.first_epoch + last.epochs,
         "members": len(last.population.members),

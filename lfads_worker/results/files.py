@@ -1,26 +1,22 @@
 """Files that are either whole or not there.
 
-Everything a run leaves behind passes through `atomic_write`: a temporary file in the same folder, fsync, then
-a rename, so that neither a crash nor a full disk leaves half a file under a final name. This module knows
-nothing about what is written; when results go to Cloud Storage, it is the only one of the package to change.
+All results pass through `atomic_write`: a temporary file in the same folder, fsync, then a rename, so that
+neither a crash nor a full disk leaves half a file under a final name. This module knows nothing about what is
+written. What a run needs to go on is committed through a `Store` instead, see `commit`.
 """
 
-import contextlib
 import csv
 import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from autolfads_spec.store import PARTIAL_SUFFIX, put_in_place
 from lfads_worker.errors import OutputError
-
-PARTIAL_SUFFIX = ".partial"
 
 Cell = str | int | float | bool | None
 
@@ -44,22 +40,20 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> FileRecord:
     Raises:
       OutputError: if the file cannot be written; anything else that `write` raises passes unchanged.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    records = []
+
+    def write_and_record(partial: Path) -> None:
         write(partial)
-        record = _synced(partial)
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        records.append(_record(partial))
+
+    try:
+        put_in_place(path, write_and_record)
     except OSError as error:
         raise OutputError(
             f"output: {path} should be written, but that failed: {error.strerror or error}; "
             "check the free space and the permissions of the output folder, then run again"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # a folder that cannot be written is already being reported
-            partial.unlink(missing_ok=True)
-    return record
+    return records[0]
 
 
 def write_text(path: Path, text: str) -> FileRecord:
@@ -160,16 +154,7 @@ def _cell(value: Cell) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _synced(path: Path) -> FileRecord:
+def _record(path: Path) -> FileRecord:
     with path.open("rb") as file:
-        os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256")
         return FileRecord(sha256=digest.hexdigest(), bytes=file.tell())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)  # the rename itself must survive a power cut
-    finally:
-        os.close(descriptor)

@@ -143,6 +143,7 @@ def _write_array(
     if values.ndim > 1 and values.size > 0:
         trials = max(1, min(len(values), CHUNK_BYTES * len(values) // values.nbytes))
         settings = {**COMPRESSION, "chunks": (trials, *values.shape[1:])}
-    dataset = file.create_dataset(name, data=values, **settings)
+    # No times: the same rates give the same bytes.
+    dataset = file.create_dataset(name, data=values, track_times=False, **settings)
     dataset.attrs["axes"] = list(axes)
     dataset.attrs["units"] = units

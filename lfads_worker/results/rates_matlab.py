@@ -16,6 +16,8 @@ from lfads_worker.results.provenance import Provenance, package_version
 from lfads_worker.results.quantities import Quantity
 
 LARGEST_VARIABLE_BYTES = 2**31 - 1
+# The format begins with 116 bytes of text, where scipy puts the time of writing.
+HEADER = b"MATLAB 5.0 MAT-file, made by autolfads".ljust(116)
 
 
 def write(
@@ -48,6 +50,8 @@ def write(
     }
     with path.open("wb") as file:
         io.savemat(file, variables, do_compression=True, long_field_names=True, oned_as="column")
+        file.seek(0)
+        file.write(HEADER)  # the same rates give the same bytes
 
 
 def too_large(quantities: Mapping[str, Quantity]) -> list[str]:

@@ -26,9 +26,8 @@ POPULATION_COLUMNS = (
     "train_nll",
     "train_loss",
     "epochs_trained",
-    "seconds",
-    "worker",
 )
+TIMING_COLUMNS = ("generation", "cohort", "epochs", "cohort_seconds", "worker", "generation_seconds")
 DECISION_COLUMNS = ("generation", "member", "source", "exploited", "forced", "score", "source_score")
 # Names in EpochLog → columns; the two ramps are the same for all members.
 MEMBER_CURVES = {
@@ -37,8 +36,9 @@ MEMBER_CURVES = {
     "valid_nll": "valid_nll",
     "valid_nll_held_out": "valid_nll_held_out",
     "smoothed": "smoothed_valid_nll",
-    "kl_initial_condition": "kl_initial_condition",
-    "kl_inferred_inputs": "kl_inferred_inputs",
+    # Measured divergences; the columns of hyperparameters have the plain names.
+    "kl_initial_condition": "kl_initial_condition_nats",
+    "kl_inferred_inputs": "kl_inferred_inputs_nats",
     "l2": "l2",
     "gradient_norm": "gradient_norm",
 }
@@ -46,7 +46,7 @@ LOG_COLUMNS = ("epoch", "generation", "parent", *MEMBER_CURVES.values(), "kl_ram
 
 
 def write_population(path: Path, history: RunHistory) -> FileRecord:
-    """Write how each member did in each generation; `seconds` and `worker` are those of its cohort."""
+    """Write how each member did in each generation."""
     return write_csv(path, POPULATION_COLUMNS, _population_rows(history))
 
 
@@ -66,6 +66,16 @@ def write_decisions(path: Path, history: RunHistory) -> FileRecord:
     names = tuple(history.generations[0].population.members[0].values)
     columns = (*DECISION_COLUMNS, *(f"{age}_{name}" for name in names for age in ("old", "new")))
     return write_csv(path, columns, _decision_rows(history, names))
+
+
+def write_timing(path: Path, history: RunHistory) -> FileRecord:
+    """Write how long each cohort took in each generation, and where it was trained."""
+    rows: Iterator[list[Cell]] = (
+        [record.generation, cohort, record.epochs, seconds, worker, record.seconds]
+        for record in history.generations
+        for cohort, (seconds, worker) in enumerate(zip(record.cohort_seconds, record.workers, strict=True))
+    )
+    return write_csv(path, TIMING_COLUMNS, rows)
 
 
 def write_training_log(path: Path, history: RunHistory, member: int) -> FileRecord:
@@ -91,8 +101,6 @@ def _population_rows(history: RunHistory) -> Iterator[list[Cell]]:
                 *(_last(log.smoothed, row), _last(log.valid_nll, row), _last(log.valid_nll_held_out, row)),
                 *(_last(log.train_nll, row), _last(log.train_loss, row)),
                 record.first_epoch + record.epochs,
-                record.cohort_seconds[cohort],
-                record.workers[cohort],
             ]
 
 

@@ -65,16 +65,9 @@ class CohortTrainer:
         self, spec: RunSpec, data: SpikeData, threads: int | None = None, compiled: bool = True
     ) -> None:
         if threads is not None:
-            _limit_threads(threads)
+            limit_threads(threads)
         self._spec, self._data = spec, data
-        self.architecture = Architecture(
-            neurons=data.neurons,
-            held_in_neurons=data.held_in_neurons,
-            bins=data.time,
-            encoded_bins=data.encoded_bins,
-            external_inputs=data.external_inputs.shape[2],
-            model=spec.model,
-        )
+        self.architecture = architecture_of(spec, data)
         training = spec.training
         settings = LossSettings(
             scale=training.loss_scale,
@@ -172,7 +165,7 @@ class CohortTrainer:
 
     def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
         """Rates, factors and the rest of one member for every trial; see `posterior`."""
-        keys = _keys(self._spec.population.seed, state.member_ids[row : row + 1], _POSTERIOR)
+        keys = posterior_keys(self._spec, state.member_ids[row : row + 1])
         return self._posterior.average(
             state.weights[row], self._recording, keys, samples, self._spec.training.batch_size
         )
@@ -262,6 +255,23 @@ class CohortTrainer:
         }
 
 
+def architecture_of(spec: RunSpec, data: SpikeData) -> Architecture:
+    """The sizes of the model that a run trains on a recording."""
+    return Architecture(
+        neurons=data.neurons,
+        held_in_neurons=data.held_in_neurons,
+        bins=data.time,
+        encoded_bins=data.encoded_bins,
+        external_inputs=data.external_inputs.shape[2],
+        model=spec.model,
+    )
+
+
+def posterior_keys(spec: RunSpec, member_ids: NDArray[np.int64]) -> Keys:
+    """What the posterior samples of members are keyed by: the same samples, whenever they are drawn."""
+    return _keys(spec.population.seed, member_ids, _POSTERIOR)
+
+
 def _penalised(spec: RunSpec) -> list[str]:
     """L2 hyperparameters that are searched or not zero, of networks that exist."""
     searched = {dimension.attribute for dimension in spec.population.search_space}
@@ -278,7 +288,7 @@ def _keys(seed: int, member_ids: NDArray[np.int64], generation: int) -> Keys:
     )
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """Threads of this process's TensorFlow; only possible before its first operation."""
     config = tf.config.threading
     if config.get_intra_op_parallelism_threads() == threads:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from lfads_worker.execution import choice
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.failures import EXIT_CODES
 from lfads_worker.results import commit
+from lfads_worker.training.state import CohortState
 
 
 def toy(spec, data):
@@ -50,7 +52,7 @@ def spec_file(invoke, make_run, tmp_path):
     )
     assert made.exit_code == 0
     path = tmp_path / "run.yaml"
-    path.write_text(dump_run(make_run(output={"posteriorSamples": 2})))
+    path.write_text(dump_run(make_run(output={"posteriorSamples": 2, "report": False})))
     return path
 
 
@@ -454,3 +456,62 @@ def test_a_run_on_ray_leaves_what_a_run_in_this_process_leaves(invoke, spec_file
     assert "training on 2 Ray workers, one core each" in result.stderr
     for name in ("decisions.csv", "hyperparameters.csv", "best/weights.npz", "training_logs/member_004.csv"):
         assert (tmp_path / "serial" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes(), name
+
+
+def test_the_report_is_drawn_with_the_run_and_can_be_drawn_again(invoke, spec_file, tmp_path):
+    change(spec_file, "spec", "output", "report", value=True)
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0, result.output
+    assert "report: out/report/report.html" in result.stderr
+    page = tmp_path / "out" / "report" / "report.html"
+    drawn = page.read_bytes()
+    assert (tmp_path / "out" / "tensorboard" / "member_004").is_dir()
+    page.unlink()
+    again = invoke("report", "out")
+    assert again.stdout == "report: out/report/report.html\n"
+    assert page.read_bytes() == drawn
+
+
+def test_a_fault_of_a_figure_spoils_no_result(invoke, spec_file, tmp_path, monkeypatch):
+    from lfads_worker.report import write
+
+    def fail(root, results):
+        raise ZeroDivisionError("no room")
+
+    monkeypatch.setattr(write, "write_report", fail)
+    change(spec_file, "spec", "output", "report", value=True)
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0, result.output
+    assert (
+        "the report could not be drawn (ZeroDivisionError: no room); the results are whole" in result.stderr
+    )
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_a_report_of_no_run_is_refused(invoke):
+    result = invoke("report", "nowhere")
+
+    assert result.exit_code == 5
+    assert result.stderr.startswith("error: results: the output folder of a finished run is wanted")
+
+
+def test_new_trials_are_inferred_by_a_finished_run(invoke, spec_file, tmp_path, monkeypatch):
+    def by_toy(trained, data, samples):
+        row = np.zeros((1, 6), np.float32)
+        member = np.array([trained.settings["member"]])
+        state = CohortState(member, row, row, row, np.array([1]), np.array([0.5]))
+        return toy(trained.run.spec, data).posterior_averages(state, 0, samples)
+
+    monkeypatch.setattr(cli, "infer_posterior", by_toy)
+    invoke("run", spec_file, "--workers", 0)
+    invoke("synthesize", "lorenz", "new.h5", "--conditions", 2, "--trials-per-condition", 3, "--bins", 10)
+
+    result = invoke("infer", "out", "new.h5", "--samples", 1)
+
+    assert result.exit_code == 0, result.output
+    assert "new trials, neurons: " in result.stdout
+    assert "out/inferred/new.h5 and out/inferred/new.mat: rates and factors of 6 trials" in result.stdout

@@ -1,5 +1,6 @@
 import io
 import logging
+from pathlib import Path
 
 from lfads_worker import log
 
@@ -34,3 +35,10 @@ def test_logging_is_afterwards_as_it_was_before(tmp_path):
         pass
 
     assert (root.level, root.propagate, list(root.handlers)) == before
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(capsys):
+    with log.to_file(Path("/dev/full")):
+        logging.getLogger("lfads_worker").info("a line")
+
+    assert capsys.readouterr().err == ""

@@ -1,8 +1,10 @@
+import os
+
 import pytest
 
-from autolfads_spec import dump_run
+from autolfads_spec import SpecError, dump_run
 from lfads_worker.errors import OutputError
-from lfads_worker.output_folder import FolderState, claim, inspect
+from lfads_worker.output_folder import LOCK_NAME, FolderState, claim, held, inspect
 
 
 @pytest.fixture
@@ -98,3 +100,55 @@ def test_the_folder_is_claimed_with_the_complete_settings(run, tmp_path):
     claim(run)
 
     assert (tmp_path / "out" / "run.yaml").read_text() == dump_run(run)
+
+
+def test_a_held_folder_is_refused_to_others_and_free_afterwards(run, tmp_path):
+    second = held(run)
+    with held(run), pytest.raises(OutputError, match=rf"at work in .*out \(process {os.getpid()} on"):
+        second.__enter__()
+
+    with held(run):
+        assert inspect(run) is FolderState.FRESH
+
+
+def test_what_was_killed_in_its_first_moment_is_nothing(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in (LOCK_NAME, ".run.yaml.0a1b2c3d.partial", ".autolfads.store.lock"):
+        (tmp_path / "out" / name).touch()
+
+    assert inspect(run) is FolderState.FRESH
+    claim(run)
+    assert not list((tmp_path / "out").glob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "begun", "found"),
+    [
+        pytest.param("Never", True, "resume.policy is Never, found the beginning of this run", id="never"),
+        pytest.param("Require", False, "resume.policy is Require, found nothing in", id="require"),
+    ],
+)
+def test_the_resume_policy_is_kept(run, make_run, policy, begun, found):
+    if begun:
+        claim(run)
+    asked = make_run(output={"uri": run.spec.output.uri}, resume={"policy": policy})
+
+    with pytest.raises(OutputError, match=found):
+        inspect(asked)
+
+
+def test_starting_from_another_run_is_told_to_come_later(run, make_run):
+    with pytest.raises(SpecError, match=r"spec\.resume\.from: .* later version"):
+        inspect(make_run(output={"uri": run.spec.output.uri}, resume={"from": "other"}))
+
+
+def test_many_differences_are_counted(run, make_run):
+    claim(run)
+    other = make_run(
+        output={"uri": run.spec.output.uri},
+        population={"seed": 3, "size": 9, "generations": 7, "epochsPerGeneration": 8},
+        training={"batchSize": 3, "gradientClipNorm": 1.0},
+    )
+
+    with pytest.raises(OutputError, match=r"training.batchSize is 256 there and 3 here, .* and 2 more; give"):
+        inspect(other)

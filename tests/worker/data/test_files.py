@@ -7,7 +7,7 @@ import pytest
 
 from autolfads_spec.data import DataSpec
 from lfads_worker.data.check import check
-from lfads_worker.data.files import load_spikes
+from lfads_worker.data.files import load_new_trials, load_spikes
 from lfads_worker.errors import DataError
 
 
@@ -52,6 +52,28 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, write_file, make_coun
     with pytest.raises(DataError) as refused:
         load_spikes(DataSpec(uri=str(path), layout="TrialsTimeNeurons"))
     assert len(str(refused.value)) < 400
+
+
+def test_a_single_new_trial_is_enough_and_counts_as_validation(tmp_path, write_file, make_counts):
+    path = write_file(tmp_path / "a.npz", {"spikes": make_counts(trials=1), "binWidthMs": 10.0})
+    asked = DataSpec(uri=str(path), layout="TrialsTimeNeurons")
+
+    data = load_new_trials(asked)
+
+    assert (data.train.tolist(), data.valid.tolist()) == ([], [0])
+    with pytest.raises(DataError, match="at least 2 training trials"):
+        load_spikes(asked)
+
+
+def test_new_trials_are_what_training_would_read(tmp_path, write_file, make_counts):
+    path = write_file(tmp_path / "a.npz", {"spikes": make_counts(trials=12), "binWidthMs": 10.0})
+    asked = DataSpec(uri=str(path), layout="TrialsTimeNeurons", rebin_ms=20.0, held_out_neurons=1)
+
+    new, trained_on = load_new_trials(asked), load_spikes(asked)
+
+    assert np.array_equal(new.spikes, trained_on.spikes)
+    assert new.held_in_neurons == trained_on.held_in_neurons
+    assert new.valid.tolist() == list(range(12))
 
 
 def test_the_real_recording_is_read_from_its_matlab_layout(reach):

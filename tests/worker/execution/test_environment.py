@@ -1,7 +1,9 @@
 import os
 
+import pytest
+
 from lfads_worker.execution import environment
-from lfads_worker.execution.environment import prepare_this_process, training_environment
+from lfads_worker.execution.environment import prepare_this_process, training_environment, unheard
 
 
 def test_a_worker_on_a_core_computes_with_one_thread():
@@ -32,3 +34,16 @@ def test_what_the_user_has_set_stays(monkeypatch):
     prepare_this_process(1)
 
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_what_c_prints_while_loading_is_not_heard_and_exceptions_are(capfd):
+    def greet_and_fail():
+        with unheard():
+            os.write(2, b"greetings")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        greet_and_fail()
+    os.write(2, b"news")
+
+    assert capfd.readouterr().err == "news"

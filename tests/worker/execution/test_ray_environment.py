@@ -1,9 +1,12 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from lfads_worker.execution.ray_environment import PrivateRay, silence
+from lfads_worker.errors import DeviceError
+from lfads_worker.execution import ray_environment
+from lfads_worker.execution.ray_environment import PrivateRay, require_reachable, silence
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +56,40 @@ def test_the_users_settings_win(monkeypatch, tmp_path):
     assert tmp_path.exists()
     assert "RAY_AUTH_TOKEN" not in os.environ
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "1"
+
+
+def test_what_killed_drivers_have_left_is_removed_and_nothing_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(ray_environment, "TEMPORARY", tmp_path)
+    killed, others = tmp_path / "alr-killed", tmp_path / "alr-of-somebody"
+    for folder in (killed, others):
+        folder.mkdir()
+    (killed / ray_environment.LOCK_NAME).touch()
+    living = PrivateRay()
+
+    another = PrivateRay()
+
+    folders = {path.name for path in tmp_path.iterdir()}
+    assert "alr-killed" not in folders
+    assert "alr-of-somebody" in folders  # no lock in it: not known to be ours
+    assert Path(os.environ["RAY_TMPDIR"]).name in folders
+    living.close()
+    another.close()
+
+
+def test_a_cluster_that_nobody_answers_for_is_a_sentence():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+        with pytest.raises(DeviceError, match=rf"RAY_ADDRESS: .* cluster at {address}, found nobody there"):
+            require_reachable(address, patience_seconds=0.0)
+
+
+def test_a_cluster_that_listens_is_reachable():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        require_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://head:10001"])
+def test_forms_that_only_ray_knows_are_left_to_it(address):
+    require_reachable(address)

@@ -5,38 +5,36 @@ import pytest
 import tensorflow as tf
 
 from lfads_worker.lfads.cells import gru_step, split_recurrent_kernel
-from lfads_worker.lfads.recurrence import (
-    gru_scan,
-    scan,
-    sum_over_time_and_batch,
-    time_linear,
-    weight_gradient,
-)
+from lfads_worker.lfads.recurrence import Before, Readings, gru_scan, scan, time_linear, weight_gradient
 
 
 def _random(*shape, seed=0):
     return tf.constant(np.random.default_rng((seed, *shape)).standard_normal(shape))
 
 
+@pytest.mark.parametrize("features", [3, 0])
 @pytest.mark.parametrize("clip", [5.0, 0.5])
-def test_gru_scan_and_its_gradient_equal_automatic_differentiation(clip):
+def test_gru_scan_and_its_gradient_equal_automatic_differentiation(clip, features):
     bins, group, batch, units = 7, 3, 2, 4
+    x = _random(bins, group, batch, features)
     inputs = (
-        _random(bins, group, batch, 3 * units),
+        _random(group, features, 3 * units),
+        _random(group, 3 * units),
         _random(group, batch, units),
         _random(group, units, 3 * units),
     )
     towards = _random(bins, group, batch, units, seed=1)
 
-    def unrolled(projected, state, kernel):
+    def unrolled(input_kernel, bias, state, kernel):
         states = []
         for t in range(bins):
-            state = gru_step(projected[t], state, split_recurrent_kernel(kernel), clip)[0]
+            projected = tf.matmul(x[t], input_kernel) + bias[:, None]
+            state = gru_step(projected, state, split_recurrent_kernel(kernel), clip)[0]
             states.append(state)
         return tf.stack(states)
 
-    def scanned(projected, state, kernel):
-        return gru_scan(projected, state, split_recurrent_kernel(kernel), clip)
+    def scanned(input_kernel, bias, state, kernel):
+        return gru_scan(x, bins, input_kernel, bias, state, split_recurrent_kernel(kernel), clip)
 
     results = []
     for function in (scanned, unrolled):
@@ -60,12 +58,30 @@ def test_a_reversed_scan_keeps_the_order_of_time():
         total = carry[0] + inputs[0]
         return [total], [total]
 
-    (last,), (forward,) = scan(add, [tf.zeros((1, 1, 1))], [x], [1])
-    (first,), (backward,) = scan(add, [tf.zeros((1, 1, 1))], [x], [1], reverse=True)
+    (last,), (forward,) = scan(add, [tf.zeros((1, 1, 1))], [x], 4, [1])
+    (first,), (backward,) = scan(add, [tf.zeros((1, 1, 1))], [x], 4, [1], reverse=True)
 
     np.testing.assert_array_equal(tf.squeeze(forward), [0, 1, 3, 6])
     np.testing.assert_array_equal(tf.squeeze(backward), [6, 6, 5, 3])
     assert last.numpy() == first.numpy() == 6
+
+
+def test_a_state_before_each_bin_is_the_one_after_the_bin_before():
+    first, after = _random(2, 3, 4), _random(5, 2, 3, 4)
+
+    before = Before(first, after)
+
+    np.testing.assert_array_equal([before[t] for t in range(5)], np.concatenate([[first], after[:-1]]))
+
+
+def test_readers_of_one_input_read_it_forward_or_from_its_end():
+    x = _random(5, 2, 3, 4)
+
+    seen = np.array([Readings(x, [False, True, True])[t] for t in range(5)])
+
+    np.testing.assert_array_equal(seen[:, :2], x)
+    np.testing.assert_array_equal(seen[:, 2:4], x[::-1])
+    np.testing.assert_array_equal(seen[:, 4:], x[::-1])
 
 
 def test_linear_layer_over_time_and_its_gradients():
@@ -82,8 +98,7 @@ def test_linear_layer_over_time_and_its_gradients():
     np.testing.assert_allclose(dw, np.einsum("tgbk,tgbl->gkl", x, towards), rtol=1e-12)
 
 
-def test_weight_gradient_and_bias_gradient_sum_over_time_and_batch():
+def test_weight_gradient_sums_over_time_and_batch():
     x, dy = _random(5, 2, 3, 4), _random(5, 2, 3, 6)
 
     np.testing.assert_allclose(weight_gradient(x, dy), np.einsum("tgbk,tgbl->gkl", x, dy), rtol=1e-12)
-    np.testing.assert_allclose(sum_over_time_and_batch(dy), np.einsum("tgbl->gl", dy), rtol=1e-12)

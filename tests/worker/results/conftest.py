@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from autolfads_spec.errors import ConflictError, MissingError
+from autolfads_spec.store import Expected, Stored
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.history import BestMember, GenerationRecord, RunHistory
 from lfads_worker.pbt.evolve import Decision
@@ -170,3 +172,52 @@ def _state(member: int) -> CohortState:
         steps=np.array([10]),
         smoothed=np.array([0.1875]),
     )
+
+
+class Killed(BaseException):
+    """Stands for a process that ends in the middle of whatever it does."""
+
+
+class FaultyStore:
+    """A store in memory; `fault(number, name)` may raise before a write, or return what to raise after it."""
+
+    address = "memory"
+
+    def __init__(self):
+        self.files = {}
+        self.writes = []
+        self.fault = lambda number, name: None
+        self._versions = 0
+
+    def read(self, name):
+        if name not in self.files:
+            raise MissingError(f"no {name}")
+        return Stored(*self.files[name])
+
+    def write(self, name, content, expected=Expected.ANYTHING):
+        after = self.fault(len(self.writes), name)
+        self.writes.append(name)
+        found = self.files[name][1] if name in self.files else Expected.NOTHING
+        if expected not in (Expected.ANYTHING, found):
+            raise ConflictError(f"{name}: {expected} expected, {found} found")
+        self._versions += 1
+        self.files[name] = (content, str(self._versions))
+        if after is not None:
+            raise after
+        return str(self._versions)
+
+    def names(self, prefix=""):
+        return sorted(name for name in self.files if name.startswith(prefix))
+
+    def delete(self, name):
+        self.files.pop(name, None)
+
+
+@pytest.fixture
+def store():
+    return FaultyStore()
+
+
+@pytest.fixture
+def killed():
+    return Killed

@@ -32,7 +32,7 @@ UNLISTED = {"results.json", "timing.csv"}
 
 @pytest.fixture
 def collect_into(recording, posterior, history):
-    def collect_run(folder, data=recording, **output):
+    def collect_run(folder, data=recording, before_mark=lambda document: None, **output):
         run = load_run(
             {
                 "apiVersion": "autolfads.dev/v1alpha1",
@@ -46,7 +46,8 @@ def collect_into(recording, posterior, history):
             }
         )
         weights = named_arrays(history.best.state.weights[0], [("a/kernel", (2, 2)), ("bias", (2,))])
-        return collect(run, data, check(data), history, posterior, weights, RunPaths(str(folder)))
+        paths = RunPaths(str(folder))
+        return collect(run, data, check(data), history, posterior, weights, paths, before_mark)
 
     return collect_run
 
@@ -144,6 +145,19 @@ def test_only_the_formats_asked_for_are_written(tmp_path, collect_into, formats,
 
     assert files_in(tmp_path) == (FILES | UNLISTED) - {left_out}
     assert left_out not in found["files"]
+
+
+def test_all_other_files_are_there_before_the_run_counts_as_finished(tmp_path, collect_into, history):
+    seen = []
+
+    def look(document):
+        seen.append((document["best"]["member"], files_in(tmp_path)))
+
+    collect_into(tmp_path, before_mark=look)
+
+    ((member, files),) = seen
+    assert member == history.best.member
+    assert files_in(tmp_path) - files == {"results.json"}
 
 
 def test_a_failure_in_between_leaves_no_mark_and_no_half_file(tmp_path, collect_into, monkeypatch):

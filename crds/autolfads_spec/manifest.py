@@ -1,0 +1,193 @@
+"""What a driver commits and everybody else reads: the manifest, and a record of each generation.
+
+The manifest points to the last committed generation and names the checksum of every
+record; a record names the checksums of its log and checkpoints. So whoever trusts a
+manifest can tell whether a file is the one that was committed. It also carries the
+heartbeat, for those who ask whether anybody is still at work.
+
+Unknown fields are ignored, so that a later version may add some.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Document(BaseModel):
+    """Base of what is committed; JSON has no NaN, so a number that does not exist is None."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    def to_bytes(self) -> bytes:
+        """JSON, one line a field at the top, as people look into it."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+class StoredFile(Document):
+    """A file below the output folder, and how to tell that it is the one that was written."""
+
+    name: str
+    sha256: str
+    bytes: int = Field(ge=0)
+
+
+class Lease(Document):
+    """Whose the run is: the latest start of a driver.
+
+    Attributes:
+      attempt: counted by whoever starts drivers on machines of their own; 1 on one machine.
+      driver_epoch: counted by the drivers themselves: every start adds one, whatever the attempt.
+    """
+
+    attempt: int = Field(1, ge=1)
+    driver_epoch: int = Field(0, ge=0)
+
+
+class MemberRecord(Document):
+    """One member of a generation.
+
+    Attributes:
+      index: its place in the population.
+      parent: the member whose weights it began the generation with.
+      score: smoothed validation NLL, lower is better; None when it diverged.
+      values: what is searched, as it was trained.
+      hyperparameters: all nine, as it was trained.
+    """
+
+    index: int
+    parent: int
+    score: float | None
+    values: dict[str, float]
+    hyperparameters: dict[str, float]
+
+
+class DecisionRecord(Document):
+    """What became of one member after a generation."""
+
+    generation: int
+    member: int
+    source: int
+    forced: bool
+    score: float | None
+    source_score: float | None
+    old_values: dict[str, float]
+    new_values: dict[str, float]
+
+
+class BestRecord(Document):
+    """The best member of all generations so far, as it was then.
+
+    Attributes:
+      hyperparameters: all nine it was trained with.
+      checkpoint: its own state, a single row.
+    """
+
+    generation: int
+    member: int
+    score: float
+    hyperparameters: dict[str, float]
+    checkpoint: StoredFile
+
+
+class Measured(Document):
+    """Times and places: all of a record that would be different if the generation were done again."""
+
+    seconds: float
+    cohort_seconds: tuple[float, ...]
+    workers: tuple[str, ...]
+
+
+class GenerationRecord(Document):
+    """One committed generation; with those before it, all that is needed to go on.
+
+    Attributes:
+      decisions: empty after the last generation, else one a member.
+      stop_reason: set in the last one.
+      best: so far.
+      checkpoints: one a cohort, what is trained next: copies are already made.
+      log: what was measured in each epoch.
+    """
+
+    format: Literal["autolfads generation 1"] = "autolfads generation 1"
+    generation: int = Field(ge=0)
+    first_epoch: int = Field(ge=0)
+    epochs: int = Field(ge=0)
+    attempt: int
+    driver_epoch: int
+    members: tuple[MemberRecord, ...]
+    decisions: tuple[DecisionRecord, ...]
+    stop_reason: str | None
+    best: BestRecord
+    checkpoints: tuple[StoredFile, ...]
+    log: StoredFile
+    measured: Measured
+
+    @property
+    def states(self) -> tuple[StoredFile, ...]:
+        """Every file that the run needs to go on after this generation."""
+        return (*self.checkpoints, self.best.checkpoint)
+
+
+class CommittedGeneration(Document):
+    """An entry of the manifest.
+
+    Attributes:
+      record: the generation's record.
+      seconds: wall time of the generation.
+      commit_seconds: wall time of writing checkpoints and record, after it.
+      committed_at: UTC.
+    """
+
+    generation: int = Field(ge=0)
+    record: StoredFile
+    seconds: float
+    commit_seconds: float
+    committed_at: str
+
+
+class BestMember(Document):
+    """The best member so far, without its weights."""
+
+    generation: int
+    member: int
+    score: float
+    hyperparameters: dict[str, float]
+
+
+class Manifest(Document):
+    """Where a run stands: the only truth about it.
+
+    Attributes:
+      run: its name.
+      fingerprint: sha256 of the recording.
+      cohorts: the members of each cohort; cut once, at the start.
+      generations_asked: at most so many will be trained.
+      attempt: of the driver that holds the run.
+      driver_epoch: of the driver that holds the run.
+      driver: host and process of that driver.
+      heartbeat: UTC; that driver lived then.
+      versions: of what the numbers depend on, when the run began.
+      generations: what is committed, from 0 on without gaps.
+      best: None before the first commit.
+      stop_reason: set once nothing more will be trained.
+    """
+
+    format: Literal["autolfads manifest 1"] = "autolfads manifest 1"
+    run: str
+    fingerprint: str
+    cohorts: tuple[tuple[int, ...], ...]
+    generations_asked: int
+    attempt: int
+    driver_epoch: int
+    driver: str
+    heartbeat: str
+    versions: dict[str, str]
+    generation: int | None = None
+    best: BestMember | None = None
+    stop_reason: str | None = None
+    generations: tuple[CommittedGeneration, ...] = ()
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of all committed generations."""
+        return sum(entry.seconds for entry in self.generations)
