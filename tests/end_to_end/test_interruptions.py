@@ -113,13 +113,18 @@ def test_a_killed_driver_leaves_no_process(folder):
 
 
 def test_of_two_drivers_one_goes_on(folder):
-    drivers = [start(folder, epoch_seconds=0.1) for _ in range(2)]
+    first = start(folder)
+    wait_for_generation(folder, first)
+    first.send_signal(signal.SIGSTOP)  # at work for as long as the second one needs, however slow the machine
 
-    said = [driver.communicate(timeout=300)[1] for driver in drivers]
+    second = start(folder)
+    _, refused = second.communicate(timeout=300)
+    first.send_signal(signal.SIGCONT)
+    _, said = first.communicate(timeout=300)
 
-    assert sorted(driver.returncode for driver in drivers) == [0, 5]
-    refused = said[0] if drivers[0].returncode == 5 else said[1]
+    assert second.returncode == 5
     assert "found another autolfads run at work in out (process " in refused
+    assert first.returncode == 0, said
     assert (folder / "out" / "results.json").is_file()
 
 
