@@ -48,10 +48,12 @@ class Runs:
     def __init__(self, folder, command, workers, epoch_seconds=0.0):
         self.folder = folder
         self.out = folder / "out"
+        self.starts = 0
         self.command = [*command, "run", "run.yaml", "--workers", str(workers)]
         self.environment = {**os.environ, "TOY_EPOCH_SECONDS": str(epoch_seconds), "COLUMNS": "120"}
 
     def start(self):
+        self.starts += 1
         with (self.folder / "said.txt").open("a") as said:
             return subprocess.Popen(
                 self.command,
@@ -79,22 +81,24 @@ class Runs:
             return None
 
     def forget(self):
+        self.starts = 0
         shutil.rmtree(self.out)
         (self.folder / "said.txt").unlink()
 
 
-def seconds_in_folder(runs):
-    """How long a run is at work after it has taken its folder: kills before that hit nothing."""
+def seconds_at_work(runs):
+    """How long a run is at work once it has begun to train: kills before that hit nothing."""
     process = runs.start()
-    wait_for(runs, process)
+    wait_until_at_work(runs, process)
     began = time.monotonic()
     assert process.wait(600) == 0, (runs.folder / "said.txt").read_text()[-4000:]
     return time.monotonic() - began
 
 
-def wait_for(runs, process):
-    while not (runs.out / ".autolfads.lock").exists():
-        assert process.poll() is None, (runs.folder / "said.txt").read_text()[-4000:]
+def wait_until_at_work(runs, process):
+    """Until the latest start trains, or has ended because nothing was left to train."""
+    said = runs.folder / "said.txt"
+    while said.read_text().count("training on ") < runs.starts and process.poll() is None:
         time.sleep(0.002)
 
 
@@ -140,8 +144,7 @@ def kill_again_and_again(runs, expected, seconds, kills, seed):
         runs.environment["KILLED"] = session = f"{seed}-{number}-of-{os.getpid()}"
         for _ in range(rng.choice([1, 1, 2])):
             process = runs.start()
-            if not runs.out.exists():
-                wait_for(runs, process)
+            wait_until_at_work(runs, process)
             time.sleep(rng.uniform(0, seconds))
             whom = kill(rng, process, session)
             what = f"{whom}, after generation {runs.generation()}"
@@ -215,7 +218,7 @@ def toy_folder(tmp_path_factory, autolfads):
 def test_a_killed_run_ends_with_the_same_bytes(toy_folder):
     kills = KILLS - KILLS // RAY_EVERY
     runs = Runs(toy_folder, TOY, workers=0, epoch_seconds=0.002)
-    seconds = seconds_in_folder(runs)
+    seconds = seconds_at_work(runs)
     expected = runs.results()
     runs.forget()
 
@@ -232,8 +235,8 @@ def test_a_killed_run_on_ray_ends_with_the_bytes_of_one_in_a_single_process(toy_
     serial.finish()
     expected = serial.results()
     serial.forget()
-    runs = Runs(toy_folder, TOY, workers=2, epoch_seconds=0.02)
-    seconds = seconds_in_folder(runs)
+    runs = Runs(toy_folder, TOY, workers=2, epoch_seconds=0.1)
+    seconds = seconds_at_work(runs)
     assert runs.results() == expected
     runs.forget()
 

@@ -9,14 +9,11 @@ from lfads_worker import cli
 from lfads_worker.execution.toy import ToyTrainer
 
 
-class SlowToy:
-    """Makes toys; pickles by name of its module's classes only, so that Ray workers can make them too."""
-
-    def __call__(self, spec, data):
-        seconds = float(os.environ.get("TOY_EPOCH_SECONDS", "0"))
-        return ToyTrainer(spec.population.seed, data.trials, data.time, data.neurons, seconds)
+def make_toy(spec, data):
+    seconds = float(os.environ.get("TOY_EPOCH_SECONDS", "0"))
+    return ToyTrainer(spec.population.seed, data.trials, data.time, data.neurons, seconds)
 
 
 if __name__ == "__main__":
-    cli.make_trainer = SlowToy()
+    cli.make_trainer = make_toy
     cli.main()

@@ -52,7 +52,8 @@ def cluster():
     folder = tempfile.mkdtemp(prefix="alt-", dir="/tmp")  # a short name: sockets lie in it
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
-        patch.setenv("RAY_AUTH_TOKEN", "5" * 64)
+        # As `PrivateRay` does it, and to stay: a process that has used a token cannot take another one.
+        os.environ.setdefault("RAY_AUTH_TOKEN", "5" * 64)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("SLOW_MARK", f"{folder}/slow")
         head = {"num_cpus": 0, "include_dashboard": False, **STORE}
