@@ -6,10 +6,8 @@ imports are inside the commands, so that `--help` and mistakes are answered at o
 
 import logging
 import os
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,17 +16,20 @@ import typer
 
 from autolfads_spec import AutoLFADSRun, load_run
 from lfads_worker import interruption, log, summary
+from lfads_worker.attempt import CountedAttempt
 from lfads_worker.failures import EXIT_CODES, told
+from lfads_worker.results.output import open_output
+from lfads_worker.session import LogFormat, Session
 
 if TYPE_CHECKING:
     from lfads_worker.data.synthetic import SyntheticData
+    from lfads_worker.execution.device import Devices
     from lfads_worker.local_run import Prepared
     from lfads_worker.progress import Progress
     from lfads_worker.results.commit import Commits
+    from lfads_worker.results.output import Output
 
 logger = logging.getLogger(__name__)
-
-DRIVER = "lfads_worker.driver"
 
 # What trains cohorts; tests put a toy here. None: LFADS on TensorFlow.
 make_trainer: Any = None
@@ -95,6 +96,17 @@ def run(
         str | None, typer.Option(metavar="DIR", help="Folder of the results, instead of the one in RUN.YAML.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Of standard error; json is for log collectors.")
+    ] = LogFormat.TEXT,
+    attempt: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="For the operator: the attempt that this driver makes, on the Ray cluster that RAY_ADDRESS "
+            "names. It stops for later attempts and writes attempts/NN/end.json.",
+        ),
+    ] = None,
 ) -> None:
     """Train a population on this machine.
 
@@ -102,74 +114,76 @@ def run(
     on after its last committed generation. A folder that holds another run, or anything else, is left alone.
     """
     with ExitStack() as stack:
-        session = _Session(f"autolfads run {spec_file}" + (f" --output {output}" if output else ""))
-        stack.enter_context(told(session.how_to_go_on, lambda: session.log_file))
+        command = f"autolfads run {spec_file}" + (f" --output {output}" if output else "")
+        session = Session(command, quiet, log_format)
+        stack.enter_context(
+            told(session.how_to_go_on, lambda: session.log_file, session.say, session.last_word)
+        )
         stack.enter_context(interruption.prompt(lambda: f"interrupted: {session.how_to_go_on()}"))
-        progress, handler = _displays(quiet)
+        progress, handler = session.displays()
         stack.enter_context(log.to_console(handler, logging.WARNING if quiet else logging.INFO))
-        _run(_with_output(load_run(spec_file), output), workers, quiet, progress, session, stack)
+        asked = _with_output(load_run(spec_file), output)
+        session.run = asked.metadata.name
+        opened = stack.enter_context(open_output(asked.spec.output.uri))
+        if attempt is not None:
+            session.attempt = CountedAttempt(opened.store, attempt)
+        _run(asked, opened, workers, progress, session, stack)
+        session.finish(_finished(asked))
 
 
 def _run(
     asked: AutoLFADSRun,
+    output: "Output",
     workers: int | None,
-    quiet: bool,
     progress: "Progress",
-    session: "_Session",
+    session: Session,
     stack: ExitStack,
 ) -> None:
     from lfads_worker import output_folder
-    from lfads_worker.execution.device import find_devices
     from lfads_worker.execution.pool import CohortPool
     from lfads_worker.execution.trainers import TensorFlowTrainer
     from lfads_worker.local_run import prepare, require_same_recording, take_over, train
 
-    if output_folder.inspect(asked) is output_folder.FolderState.FINISHED:
-        require_same_recording(asked)
-        _say_finished(asked)
+    attempt = session.attempt
+    attempt.begin()
+    if output_folder.inspect(asked, output, attempt.number) is output_folder.FolderState.FINISHED:
+        require_same_recording(asked, output)
+        session.show([_finished(asked)])
         return
-    devices = find_devices()
-    prepared = prepare(asked, workers, devices, os.environ.get("RAY_ADDRESS"))
-    stack.enter_context(output_folder.held(asked))
-    state = output_folder.inspect(asked)  # again: until now it may have been another's
+    address = os.environ.get("RAY_ADDRESS")
+    in_cluster = attempt.number is not None and address is not None
+    devices = _devices(asked, in_cluster)
+    prepared = prepare(asked, workers, devices, address)
+    # An attempt is fenced by its number: it must not wait for an earlier one that nobody can reach.
+    if attempt.number is None:
+        stack.enter_context(output_folder.held(output))
+    # Again: it may have been another's until now.
+    state = output_folder.inspect(asked, output, attempt.number)
     if state is output_folder.FolderState.FINISHED:
-        _say_finished(asked)
+        session.show([_finished(asked)])
         return
-    session.log_file = output_folder.claim(asked) / output_folder.LOG_NAME
-    stack.enter_context(log.to_file(session.log_file))
-    prepared, commits = take_over(prepared)
+    output_folder.claim(asked, output)
+    log_file = stack.enter_context(output_folder.log_kept(output))
+    session.log_file = log_file if output.is_here else None
+    stack.enter_context(log.to_file(log_file))
+    prepared, commits = take_over(prepared, output, attempt)
     session.commits = commits
 
-    if not quiet:
-        _print(summary.of_report(prepared.report))
-    _say_first(prepared, commits, state is output_folder.FolderState.BEGUN, workers)
+    session.show(summary.of_report(prepared.report))
+    _say_first(
+        prepared,
+        commits,
+        begun=state is output_folder.FolderState.BEGUN,
+        ignored=() if in_cluster else asked.spec.compute.ignored_locally(),
+        workers=workers,
+    )
 
     def announce(pool: CohortPool) -> None:
         logger.info("training on %s%s", pool.description, _why(workers, prepared, str(devices)))
         interruption.interrupt_when_terminated(stack)  # once more: Ray has set its own way
 
-    results = train(prepared, commits, progress, make_trainer or TensorFlowTrainer, announce)
-    if not quiet:
-        _print(summary.of_results(results, asked.spec.output.uri))
-
-
-@dataclass
-class _Session:
-    """What is known of a run when it ends early."""
-
-    command: str
-    log_file: Path | None = None
-    commits: "Commits | None" = None
-
-    def how_to_go_on(self) -> str:
-        """Words after "interrupted: "."""
-        generation = self.commits.look() if self.commits else None
-        if generation is None:
-            return f"no generation was committed; the same command starts again: {self.command}"
-        return (
-            f"generation {generation} and all before it are committed; "
-            f"the same command goes on from there: {self.command}"
-        )
+    results = train(prepared, commits, output, progress, make_trainer or TensorFlowTrainer, announce, attempt)
+    session.show(summary.of_results(results, asked.spec.output.uri))
 
 
 @app.command()
@@ -191,7 +205,7 @@ def validate(spec_file: SpecFile) -> None:
 
 
 Results = Annotated[
-    Path, typer.Argument(metavar="RESULTS", help="The output folder of a finished run.", show_default=False)
+    str, typer.Argument(metavar="RESULTS", help="The output folder of a finished run.", show_default=False)
 ]
 
 
@@ -205,7 +219,8 @@ def report(results: Results) -> None:
     with told(lambda: "the report is not complete; run the same command again", lambda: None):
         from lfads_worker.report.write import write_report
 
-        typer.echo(f"report: {write_report(results)}")
+        with open_output(results) as output:
+            typer.echo(f"report: {write_report(output)}")
 
 
 @app.command()
@@ -215,7 +230,7 @@ def infer(
         str, typer.Argument(metavar="RECORDING", help="New trials of the same neurons.", show_default=False)
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE.H5",
             help="Where rates and factors go; by default inferred/ in RESULTS, named like RECORDING. "
@@ -239,9 +254,10 @@ def infer(
     with told(lambda: "nothing was written", lambda: None):
         from lfads_worker import inference
 
-        new = inference.apply(
-            results, recording, infer_posterior or inference.with_tensorflow, out, samples, overwrite
-        )
+        with open_output(results) as output:
+            new = inference.apply(
+                output, recording, infer_posterior or inference.with_tensorflow, out, samples, overwrite
+            )
         _print(summary.of_new_rates(new))
 
 
@@ -337,30 +353,27 @@ def _with_output(asked: AutoLFADSRun, output: str | None) -> AutoLFADSRun:
     return load_run(document)
 
 
-def _displays(quiet: bool) -> tuple["Progress", logging.Handler]:
-    """What shows the progress, and where log lines go beside it."""
-    from lfads_worker.progress import Lines, LiveTable, Silent
+def _devices(asked: AutoLFADSRun, in_cluster: bool) -> "Devices":
+    """What it is trained on: in a cluster what the spec asks for, since the head trains nothing."""
+    from lfads_worker.execution.device import Devices, find_devices
 
-    if quiet or not sys.stderr.isatty():
-        return (Silent() if quiet else Lines()), logging.StreamHandler(sys.stderr)
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    console = Console(stderr=True)
-    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
-    # The table has a row for every line that the driver logs.
-    handler.addFilter(lambda record: record.name != DRIVER or record.levelno >= logging.WARNING)
-    return LiveTable(console), handler
+    if not in_cluster:
+        return find_devices()
+    compute = asked.spec.compute
+    return Devices.of_cluster(
+        compute.accelerator.type if compute.accelerator else None, compute.workers.desired
+    )
 
 
-def _say_finished(asked: AutoLFADSRun) -> None:
-    typer.echo(f"{asked.metadata.name} is finished: its results are in {asked.spec.output.uri}")
+def _finished(asked: AutoLFADSRun) -> str:
+    return f"{asked.metadata.name} is finished: its results are in {asked.spec.output.uri}"
 
 
-def _say_first(prepared: "Prepared", commits: "Commits", begun: bool, workers: int | None) -> None:
+def _say_first(
+    prepared: "Prepared", commits: "Commits", begun: bool, ignored: Sequence[str], workers: int | None
+) -> None:
     """What the user should know before it starts."""
     spec = prepared.run.spec
-    ignored = spec.compute.ignored_locally()
     if ignored:
         logger.info("ignored on this machine: %s", ", ".join(f"compute.{name}" for name in ignored))
     for warning in prepared.report.warnings:

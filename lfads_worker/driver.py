@@ -241,7 +241,7 @@ def _report(record: GenerationRecord, leader: Member, tracker: Tracker) -> None:
         tracker.outline.generations,
         joined(
             [
-                f"best {leader.score:.4f} (member {leader.index})",
+                f"best {leader.score:z.4f} (member {leader.index})",
                 f"{record.exploited} exploited",
                 duration(record.seconds),
                 left(tracker.seconds_left(elapsed=0.0)) if record.decisions else "",

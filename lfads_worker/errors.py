@@ -4,8 +4,12 @@
     ├── DataError         the recording cannot be used as it is
     ├── DivergedError     no member of the population is left with finite weights
     ├── OutputError       the output folder cannot be used
-    │   └── FencedError   another driver has taken the run over
-    └── DeviceError       the machine cannot train what was asked for
+    │   ├── OutputTakenError        it holds something else, or somebody else is at work there
+    │   ├── RecordingChangedError   the run in it began with another recording
+    │   └── FencedError             another driver has taken the run over
+    ├── DeviceError       the machine cannot train what was asked for
+    │   └── MemoryFullError         its memory is too small
+    └── PausedError       no fault: the operator wants the run to stop for now
 
 Divergence of one member is a value (its score is NaN), not an exception.
 """
@@ -31,6 +35,14 @@ class OutputError(AutoLFADSError):
     exit_code = 5
 
 
+class OutputTakenError(OutputError):
+    """The output folder belongs to something else: another run, another process, or files of the user."""
+
+
+class RecordingChangedError(OutputError):
+    """The run in the output folder began with another recording than the one that is there now."""
+
+
 class FencedError(OutputError):
     """The run belongs to another driver now; this one must not write any more."""
 
@@ -39,3 +51,13 @@ class DeviceError(AutoLFADSError):
     """The device is missing or too small; names the field to change."""
 
     exit_code = 6
+
+
+class MemoryFullError(DeviceError):
+    """The memory of the device does not hold what was asked for."""
+
+
+class PausedError(AutoLFADSError):
+    """The operator wants the run to stop where it is; what is committed is kept."""
+
+    exit_code = 0

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -30,44 +31,80 @@ EXIT_CODES = {
 }
 
 
+class End(NamedTuple):
+    """What is said of something that went wrong.
+
+    Attributes:
+      word: what kind of end it is: error, interrupted, or nothing where nothing is wrong.
+      sentence: for the user, without that word; several lines have several.
+      exit_code: of the process.
+    """
+
+    word: str
+    sentence: str
+    exit_code: int
+
+    def lines(self) -> Iterator[str]:
+        """What standard error says."""
+        for line in self.sentence.splitlines():
+            yield f"{self.word}: {line}" if self.word else line
+
+
+def to_standard_error(end: End) -> None:
+    """Says how it ended in plain words."""
+    for line in end.lines():
+        typer.echo(line, err=True)
+
+
 @contextmanager
-def told(when_interrupted: Callable[[], str], log_file: Callable[[], Path | None]) -> Iterator[None]:
-    """Turns whatever is raised inside into a sentence on standard error and an exit code.
+def told(
+    when_interrupted: Callable[[], str],
+    log_file: Callable[[], Path | None],
+    say: Callable[[End], None] = to_standard_error,
+    last_word: Callable[[BaseException, End], None] = lambda error, end: None,
+) -> Iterator[None]:
+    """Turns whatever is raised inside into a sentence and an exit code.
 
     Args:
       when_interrupted: how to go on after Ctrl-C.
       log_file: where the details of a fault go; None for a new file in the folder for temporary files.
+      say: tells the user.
+      last_word: called after that, with what was raised.
     """
     try:
         yield
-    except AutoLFADSError as error:
-        for line in str(error).splitlines():
-            _say(f"error: {line}")
-        raise typer.Exit(error.exit_code) from error
-    except (KeyboardInterrupt, SystemExit) as error:  # Ray turns SIGTERM into the second
-        _say(f"interrupted: {when_interrupted()}")
-        raise typer.Exit(INTERRUPTED) from error
-    except MemoryError as error:
-        _say(
-            "error: wanted more memory than this machine has free; lower training.batchSize or "
-            "compute.membersPerCohort, use fewer --workers, or a larger data.rebinMs"
-        )
-        raise typer.Exit(6) from error
     except (typer.Exit, typer.Abort):
         raise
-    except Exception as error:
-        path = _write_traceback(log_file())
-        reason = str(error).strip().split("\n")[0]
-        _say(
-            f"error: the program failed at something it should be able to do "
-            f"({type(error).__name__}{': ' if reason else ''}{reason}); "
-            f"the details are in {path}: please report them"
+    except BaseException as error:
+        end = _judge(error, when_interrupted, log_file)
+        say(end)
+        last_word(error, end)
+        raise typer.Exit(end.exit_code) from error
+
+
+def _judge(
+    error: BaseException, when_interrupted: Callable[[], str], log_file: Callable[[], Path | None]
+) -> End:
+    if isinstance(error, AutoLFADSError):
+        return End("error" if error.exit_code else "", str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray turns SIGTERM into the second
+        return End("interrupted", when_interrupted(), INTERRUPTED)
+    if isinstance(error, MemoryError):
+        return End(
+            "error",
+            "wanted more memory than this machine has free; lower training.batchSize or "
+            "compute.membersPerCohort, use fewer --workers, or a larger data.rebinMs",
+            6,
         )
-        raise typer.Exit(INTERNAL) from error
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+    path = _write_traceback(log_file())
+    reason = str(error).strip().split("\n")[0]
+    return End(
+        "error",
+        f"the program failed at something it should be able to do "
+        f"({type(error).__name__}{': ' if reason else ''}{reason}); "
+        f"the details are in {path}: please report them",
+        INTERNAL,
+    )
 
 
 def _write_traceback(log_file: Path | None) -> Path:

@@ -5,7 +5,9 @@ files that come out have the names and shapes of the run's own rates.h5 and rate
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autolfads_spec import AutoLFADSRun, RunPaths, load_run
+from autolfads_spec.data import address_problem
 from lfads_worker.data.files import load_new_trials
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.errors import DataError, OutputError
 from lfads_worker.results import rates_hdf5, rates_matlab
 from lfads_worker.results.evaluation import evaluate
-from lfads_worker.results.files import atomic_write, local_path
-from lfads_worker.results.finished import damage_told, read_results, require_unchanged
+from lfads_worker.results.files import atomic_write
+from lfads_worker.results.finished import NAMES, damage_told, read_results, require_unchanged
+from lfads_worker.results.output import Output, open_output
 from lfads_worker.results.provenance import Provenance, package_version
 from lfads_worker.results.quantities import all_quantities
 from lfads_worker.training.averages import PosteriorAverages
@@ -32,11 +36,12 @@ class TrainedRun:
     """What a finished run leaves for those who go on with its model.
 
     Attributes:
+      address: of its output folder.
       settings: the contents of best/settings.json.
       weights: the best member's, by name.
     """
 
-    root: Path
+    address: str
     run: AutoLFADSRun
     settings: Mapping[str, Any]
     weights: Mapping[str, NDArray[np.float32]]
@@ -52,7 +57,7 @@ class NewRates:
     """
 
     data: SpikeData
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     metrics: Mapping[str, Any]
 
 
@@ -75,20 +80,20 @@ Infer = Callable[[TrainedRun, SpikeData, int], PosteriorAverages]
 
 
 def apply(
-    root: Path,
+    output: Output,
     recording: str,
     infer: Infer,
-    out: Path | None = None,
+    out: str | None = None,
     samples: int | None = None,
     overwrite: bool = False,
 ) -> NewRates:
     """Infer rates and factors of a new recording and write them.
 
     Args:
-      root: the output folder of a finished run.
+      output: of a finished run.
       recording: address of the new recording.
       infer: passes the recording through the model.
-      out: the HDF5 file; None for one in the run's folder, named like the recording.
+      out: address of the HDF5 file; None for one in the run's folder, named like the recording.
       samples: posterior samples to average, 0 for the posterior mean; None as in the run.
       overwrite: replace files that are there.
 
@@ -96,35 +101,39 @@ def apply(
       OutputError: if the folder holds no finished run, or the files cannot be written.
       DataError: if the recording cannot be read or does not fit the model.
     """
-    trained = read_trained(root)
+    trained = read_trained(output)
     formats = trained.run.spec.output.formats
-    hdf5 = root / "inferred" / f"{Path(recording).stem}.h5" if out is None else out
-    files = (_hdf5_name(hdf5), *((hdf5.with_suffix(".mat"),) if "Matlab" in formats else ()))
-    _require_free(files, overwrite)
-    data = load_fitting(trained, recording)
-    averaged = trained.run.spec.output.posterior_samples if samples is None else samples
-    posterior = infer(trained, data, averaged)
-    _write(trained, data, posterior, files)
+    with _destination(output, recording, out) as (place, hdf5):
+        names = (hdf5, *((f"{os.path.splitext(hdf5)[0]}.mat",) if "Matlab" in formats else ()))
+        if not overwrite:
+            _require_free(place, names)
+        data = load_fitting(trained, recording)
+        averaged = trained.run.spec.output.posterior_samples if samples is None else samples
+        posterior = infer(trained, data, averaged)
+        _write(trained, data, posterior, [place.path(name) for name in names])
+        place.publish(names)
     model = trained.run.spec.model
     judged = replace(data, train=data.train[:0], valid=np.arange(data.trials))
     metrics = evaluate(judged, posterior, model.output_distribution, model.ic_segment_bins)
-    return NewRates(data, files, metrics["valid"])
+    return NewRates(data, tuple(place.shown(name) for name in names), metrics["valid"])
 
 
-def read_trained(root: Path) -> TrainedRun:
+def read_trained(output: Output) -> TrainedRun:
     """The model in the folder of a finished run; files that changed since are refused.
 
     Raises:
       OutputError: if there is no finished run, or one of its files is damaged.
     """
-    results, paths = read_results(root), RunPaths(str(root))
-    with damage_told(root):
-        for path in (paths.run_yaml, paths.best_settings, paths.best_weights):
-            require_unchanged(root, local_path(path), results)
-        with np.load(local_path(paths.best_weights), allow_pickle=False) as arrays:
+    results, address = read_results(output), output.store.address
+    needed = (NAMES.run_yaml, NAMES.best_settings, NAMES.best_weights)
+    output.fetch(needed)
+    with damage_told(address):
+        for name in needed:
+            require_unchanged(output.path(name), name, results)
+        with np.load(output.path(NAMES.best_weights), allow_pickle=False) as arrays:
             weights = {name: arrays[name] for name in arrays.files}
-        settings = json.loads(local_path(paths.best_settings).read_bytes())
-        return TrainedRun(root, load_run(local_path(paths.run_yaml)), settings, weights)
+        settings = json.loads(output.path(NAMES.best_settings).read_bytes())
+        return TrainedRun(address, load_run(output.path(NAMES.run_yaml)), settings, weights)
 
 
 def load_fitting(trained: TrainedRun, recording: str) -> SpikeData:
@@ -139,7 +148,7 @@ def load_fitting(trained: TrainedRun, recording: str) -> SpikeData:
         data = load_new_trials(how, spec.model.output_distribution)
     except DataError as error:
         raise DataError(
-            f"{error} (read with the data settings of {RunPaths(str(trained.root)).run_yaml})"
+            f"{error} (read with the data settings of {RunPaths(trained.address).run_yaml})"
         ) from error
     problems = list(_misfits(trained.settings["recording"], data))
     if problems:
@@ -161,8 +170,8 @@ def with_tensorflow(trained: TrainedRun, data: SpikeData, samples: int) -> Poste
         return infer(trained.run.spec, data, trained.weights, trained.settings["member"], samples, threads)
     except ValueError as error:
         raise OutputError(
-            f"results: weights of this program's model are wanted, those in {trained.root} were written by "
-            f"autolfads {trained.settings['code_version']} and this is {package_version('autolfads')} "
+            f"results: weights of this program's model are wanted, those in {trained.address} were written "
+            f"by autolfads {trained.settings['code_version']} and this is {package_version('autolfads')} "
             f"({error}); use the version that trained the run"
         ) from error
 
@@ -183,9 +192,7 @@ def _misfits(wanted: Mapping[str, Any], data: SpikeData) -> Iterator[str]:
             yield sentence.format(wanted[name], found[name])
 
 
-def _write(
-    trained: TrainedRun, data: SpikeData, posterior: PosteriorAverages, files: tuple[Path, ...]
-) -> None:
+def _write(trained: TrainedRun, data: SpikeData, posterior: PosteriorAverages, files: Sequence[Path]) -> None:
     settings, output_distribution = trained.settings, trained.run.spec.model.output_distribution
     provenance = Provenance(
         run_name=trained.run.metadata.name,
@@ -207,17 +214,25 @@ def _write_one(write: Callable[..., None], content: tuple[object, ...], path: Pa
     write(path, *content)
 
 
-def _hdf5_name(path: Path) -> Path:
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        return path
-    raise OutputError(
-        f"--out: the name of an HDF5 file is wanted (.h5), {path} was found; a MATLAB file is put beside it"
-    )
+@contextmanager
+def _destination(output: Output, recording: str, out: str | None) -> Iterator[tuple[Output, str]]:
+    """The folder that rates go to, and the name of the HDF5 file in it."""
+    if out is None:
+        yield output, f"inferred/{Path(recording).stem}.h5"
+        return
+    folder, name = os.path.split(out)
+    if os.path.splitext(name)[1].lower() not in (".h5", ".hdf5") or address_problem(out):
+        raise OutputError(
+            f"--out: the name of an HDF5 file is wanted (.h5), {out} was found; a MATLAB file is put "
+            "beside it"
+        )
+    with open_output(folder) as place:
+        yield place, name
 
 
-def _require_free(files: tuple[Path, ...], overwrite: bool) -> None:
-    there = [str(path) for path in files if path.exists()]
-    if there and not overwrite:
+def _require_free(place: Output, names: Sequence[str]) -> None:
+    there = [place.shown(name) for name in names if place.store.version(name) is not None]
+    if there:
         raise OutputError(
             f"--out: a new file is wanted, {' and '.join(there)} found there already; "
             "give another name, or --overwrite"

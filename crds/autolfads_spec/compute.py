@@ -256,7 +256,7 @@ class ComputeSpec(Block):
         None,
         min_length=1,
         max_length=512,
-        pattern=r"^[^\s]+$",
+        pattern="^[!-~]+$",  # printable ASCII; engines differ about which other characters are spaces
         json_schema_extra=WHILE_SUSPENDED | wanted("the name of a container image, without spaces"),
         description="Container image of head and workers; the default is the operator's.",
     )

@@ -19,7 +19,7 @@ WHOLE_MULTIPLE_TOLERANCE = 1e-6
 
 def address_problem(uri: str) -> str | None:
     """The sentence for an address that is neither in Cloud Storage nor a path; None when it is one."""
-    if "://" not in uri or re.match(GS_ADDRESS, uri):
+    if "://" not in uri or re.fullmatch(GS_ADDRESS, uri):
         return None
     return f"wanted {ADDRESS_PHRASE}, found '{uri}'; copy the data to a bucket or to this machine"
 

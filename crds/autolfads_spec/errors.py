@@ -4,7 +4,9 @@
     ├── SpecError             run.yaml asks for something that does not exist or cannot be
     └── StoreError            the output folder cannot be read or written
         ├── MissingError      a file is not there
-        └── ConflictError     a file is not what the writer expects to replace
+        ├── ConflictError     a file is not what the writer expects to replace
+        ├── DeniedError       somebody must do something first: give a role, make the bucket
+        └── UnavailableError  it does not answer; the same may succeed later
 
 A message has three parts: what was wanted, what was found, what to do.
 """
@@ -42,3 +44,11 @@ class MissingError(StoreError):
 
 class ConflictError(StoreError):
     """Another writer was there first; nothing was written."""
+
+
+class DeniedError(StoreError):
+    """The store refuses, and will until somebody gives a role, credentials, or makes the bucket."""
+
+
+class UnavailableError(StoreError):
+    """The store did not answer for as long as was waited; the same may succeed later."""

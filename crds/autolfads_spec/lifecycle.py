@@ -4,6 +4,7 @@ A local run looks at `resume` and at nothing else here; the operator carries out
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,8 +14,9 @@ from autolfads_spec.block import Block, Rule, wanted
 # Kubernetes' form of a duration, without fractions.
 DURATION = r"^([1-9][0-9]{0,4}h)?([1-9][0-9]{0,5}m)?([1-9][0-9]{0,6}s)?$"
 DURATION_PHRASE = "a duration such as 90s, 45m, 24h or 1h30m"
-TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
+TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 AMOUNT = r"^[0-9]{1,7}(\.[0-9]{1,2})?$"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -24,7 +26,7 @@ def seconds(duration: str) -> int:
     Raises:
       ValueError: when it is not one; the fields of the spec only hold durations.
     """
-    if not duration or re.match(DURATION, duration) is None:
+    if not duration or re.fullmatch(DURATION, duration) is None:
         raise ValueError(f"wanted {DURATION_PHRASE}, found '{duration}'")
     return sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration))
 
@@ -49,6 +51,17 @@ def _provisioning_problem(s: "ScheduleSpec") -> str | None:
     )
 
 
+def _time_problem(s: "ScheduleSpec") -> str | None:
+    if s.start_after is None:
+        return None
+    try:
+        if datetime.fromisoformat(s.start_after) > _EPOCH:
+            return None
+    except ValueError:
+        pass
+    return f"wanted a time of the calendar, after 1970, found '{s.start_after}'; correct it, or remove it"
+
+
 class ScheduleSpec(Block):
     """When the run may start and by when it must end."""
 
@@ -65,6 +78,12 @@ class ScheduleSpec(Block):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            ("startAfter",),
+            "!has(self.startAfter) || timestamp(self.startAfter) > timestamp('1970-01-01T00:00:00Z')",
+            "wanted startAfter to be a time of the calendar, after 1970; correct it, or remove it",
+            _time_problem,
+        ),
         Rule(
             ("deadline", "provisioningTimeout"),
             "duration(self.provisioningTimeout) < duration(self.deadline)",

@@ -37,10 +37,12 @@ class Lease(Document):
     Attributes:
       attempt: counted by whoever starts drivers on machines of their own; 1 on one machine.
       driver_epoch: counted by the drivers themselves: every start adds one, whatever the attempt.
+      owner: uid of the custom resource that the attempt was counted for; empty on one machine.
     """
 
     attempt: int = Field(1, ge=1)
     driver_epoch: int = Field(0, ge=0)
+    owner: str = ""
 
 
 class MemberRecord(Document):

@@ -166,6 +166,15 @@ class RunPaths:
         return self.path("lease.json")
 
     @property
+    def wish(self) -> str:
+        """What the operator wants of the driver."""
+        return self.path("wish.json")
+
+    def attempt_end(self, attempt: int) -> str:
+        """Why the driver of an attempt ended."""
+        return self.path(f"attempts/{attempt:02d}/end.json")
+
+    @property
     def timing(self) -> str:
         """A row a generation and cohort: how long it took, and where; the only table with measured times."""
         return self.path("timing.csv")

@@ -78,6 +78,7 @@ class Reason(StrEnum):
     CHANGE_NOT_ALLOWED = "ChangeNotAllowed"
     BAD_INPUT = "BadInput"
     DATA_CHANGED = "DataChanged"
+    OUTPUT_TAKEN = "OutputTaken"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     STORAGE_DENIED = "StorageDenied"
     KUBERAY_MISSING = "KubeRayMissing"
@@ -91,12 +92,14 @@ class Reason(StrEnum):
     QUEUED = "Queued"
     PROVISIONING = "Provisioning"
     STARTING = "Starting"
+    VALIDATING = "Validating"
     TRAINING = "Training"
     FINALIZING = "Finalizing"
     PAUSED_BY_USER = "PausedByUser"
     PREEMPTED = "Preempted"
     HEAD_LOST = "HeadLost"
     HEAD_OUT_OF_MEMORY = "HeadOutOfMemory"
+    OUT_OF_MEMORY = "OutOfMemory"
     DRIVER_STALLED = "DriverStalled"
     DRIVER_FAILED = "DriverFailed"
     RAYJOB_DELETED = "RayJobDeleted"
@@ -212,6 +215,10 @@ class RunStatus(Block):
     attempts: tuple[Attempt, ...] | None = Field(
         None, strict=False, max_length=10, description="The last attempts, oldest first."
     )
+    failed_attempts: int | None = _count(
+        "Attempts that failed so far, of which `retry.maxAttempts` allows some."
+    )
+    paused_seconds: int | None = _count("Seconds of all pauses that are over, which the deadline leaves out.")
     progress: Progress | None = Field(None, description="How far the run is.")
     best: Best | None = Field(None, description="The best member so far.")
     paths: StatusPaths | None = Field(None, description="Where the run's files are.")

@@ -3,10 +3,9 @@
 A file is whole or absent, whatever is killed and whenever. And a write can say what it
 expects to replace: of two writers that expect the same, exactly one succeeds.
 
-`Store` is the promise; `FolderStore` keeps it on a file system. Cloud Storage keeps it with
-generation preconditions: its version is the generation number, `Expected.NOTHING` is
-`if_generation_match=0`. Files pass as bytes, in one piece, because uploads in several parts
-do not honour preconditions everywhere.
+`Store` is the promise; `FolderStore` keeps it on a file system and `bucket.BucketStore` in
+Cloud Storage. `open_store` picks the one that an address asks for. What is committed passes
+as bytes, in one piece; results that may be large pass as files.
 """
 
 import contextlib
@@ -14,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,9 @@ from typing import NamedTuple, Protocol
 
 from autolfads_spec.errors import ConflictError, MissingError, StoreError
 
+BUCKET_SCHEME = "gs://"
+# How long Cloud Storage may be out of reach before a run gives up; an outage is minutes, rarely more.
+PATIENCE_SECONDS = 900.0
 PARTIAL_SUFFIX = ".partial"
 # Taken for the moment between looking at a file and replacing it.
 LOCK_NAME = ".autolfads.store.lock"
@@ -62,11 +65,55 @@ class Store(Protocol):
           ConflictError: if something else is there than `expected`: a version, nothing, or anything.
         """
 
+    def version(self, name: str) -> str | None:
+        """A file's version, as `read` would give it, without the content; None if there is no file."""
+
+    def read_file(self, name: str, path: Path) -> None:
+        """Copies a file, however large, to a path of this machine.
+
+        Raises:
+          MissingError: if there is none.
+        """
+
+    def write_file(self, name: str, path: Path) -> None:
+        """Makes or replaces a file, however large, in one step by one of this machine."""
+
     def names(self, prefix: str = "") -> list[str]:
         """Names that begin with `prefix`, in order."""
 
+    def entries(self) -> list[str]:
+        """Files and folders directly in it, in order, whoever made them; nothing if it does not exist."""
+
     def delete(self, name: str) -> None:
         """Removes a file; one that is not there is removed already."""
+
+
+def open_store(address: str, patience_seconds: float = PATIENCE_SECONDS, field: str = "output") -> Store:
+    """The store at an address: gs://bucket/path, or a folder of this machine.
+
+    Args:
+      address: where.
+      patience_seconds: how long Cloud Storage may be out of reach before that is an error.
+      field: of run.yaml, which messages begin with.
+
+    Raises:
+      StoreError: if nothing can be stored at such an address.
+    """
+    if "://" not in address:
+        return FolderStore(address)
+    if not address.startswith(BUCKET_SCHEME):
+        raise StoreError(
+            f"{field}: wanted gs://bucket/path, or a path of this machine, found {address}; give one of these"
+        )
+    try:
+        # Only here: who has no address in a bucket needs no Google client.
+        from autolfads_spec.bucket import BucketStore
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"{field}: wanted google-cloud-storage to open {address}, found that {error.name} is not "
+            "installed; pip install 'autolfads[worker]'"
+        ) from error
+    return BucketStore(address, patience_seconds, field)
 
 
 class FolderStore:
@@ -82,31 +129,32 @@ class FolderStore:
 
     def read(self, name: str) -> Stored:
         path = self._path(name)
-        try:
+        with _reading(path):
             content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise MissingError(f"output: wanted {path}, found no such file") from error
-        except OSError as error:
-            raise StoreError(
-                f"output: wanted to read {path}, found {_reason(error)}; check the disk and the permissions "
-                "of the output folder"
-            ) from error
         return Stored(content, _version(content))
 
     def write(self, name: str, content: bytes, expected: str | Expected = Expected.ANYTHING) -> str:
         path = self._path(name)
-        try:
-            with contextlib.ExitStack() as stack:
-                if expected is not Expected.ANYTHING:
-                    stack.enter_context(self._alone())
-                    self._require(name, expected)
-                put_in_place(path, lambda partial: _write(partial, content))
-        except OSError as error:
-            raise StoreError(
-                f"output: wanted to write {path}, found {_reason(error)}; check the free space and the "
-                "permissions of the output folder, then run the same command again"
-            ) from error
+        with _writing(path), contextlib.ExitStack() as stack:
+            if expected is not Expected.ANYTHING:
+                stack.enter_context(self._alone())
+                self._require(name, expected)
+            put_in_place(path, lambda partial: _write(partial, content))
         return _version(content)
+
+    def version(self, name: str) -> str | None:
+        path = self._path(name)
+        with contextlib.suppress(MissingError), _reading(path), path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return None
+
+    def read_file(self, name: str, path: Path) -> None:
+        with _reading(self._path(name)):
+            shutil.copyfile(self._path(name), path)
+
+    def write_file(self, name: str, path: Path) -> None:
+        with _writing(self._path(name)):
+            put_in_place(self._path(name), lambda partial: _copy(path, partial))
 
     def names(self, prefix: str = "") -> list[str]:
         # Only the folder that the prefix names is walked, not all results.
@@ -118,6 +166,22 @@ class FolderStore:
             if not file.startswith(".")
         )
         return sorted(name for name in found if name.startswith(prefix))
+
+    def entries(self) -> list[str]:
+        try:
+            found = sorted(path.name for path in self._root.iterdir())
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise StoreError(
+                f"output.uri: wanted a folder, found the file {self._root}; give the name of a folder"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"output.uri: wanted a folder that can be read, found {self._root}: {_reason(error)}; "
+                "check its permissions"
+            ) from error
+        return [name for name in found if name != LOCK_NAME and not is_partial(name)]
 
     def delete(self, name: str) -> None:
         path = self._path(name)
@@ -193,6 +257,34 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _sync(folder.parent)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingError(f"output: wanted {path}, found no such file") from error
+    except OSError as error:
+        raise StoreError(
+            f"output: wanted to read {path}, found {_reason(error)}; check the disk and the permissions "
+            "of the output folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"output: wanted to write {path}, found {_reason(error)}; check the free space and the "
+            "permissions of the output folder, then run the same command again"
+        ) from error
+
+
+def _copy(path: Path, copy: Path) -> None:
+    shutil.copyfile(path, copy)
 
 
 def _write(path: Path, content: bytes) -> None:

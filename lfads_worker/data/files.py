@@ -49,12 +49,15 @@ def load_new_trials(data: "DataSpec", output_distribution: str = "Poisson") -> S
 
 def _read(data: "DataSpec") -> tuple[Recording, str]:
     """What the file holds, and its fingerprint."""
-    path = open_source(data.uri)
-    found = fingerprint(path)
-    check_fingerprint(found, data.sha256)
+    with open_source(data.uri) as path:
+        found = fingerprint(path)
+        check_fingerprint(found, data.sha256)
+        return _recording(path, data), found
+
+
+def _recording(path: Path, data: "DataSpec") -> Recording:
     try:
-        container = open_container(path, data.format)
-        return read_recording(container, data), found
+        return read_recording(open_container(path, data.format), data)
     except (DataError, MemoryError):
         raise
     except Exception as error:

@@ -5,8 +5,9 @@ GRU (update and reset gates, candidate, reset state, new state), three copies of
 coordinated dropout, after dropout), two of the rates, and the dropped-out controller inputs and factors.
 For a Lorenz-sized step (128 trials, 100 bins, 40 neurons) that gives 123 MB where 133 MB were measured, for
 MC_Maze 183 MB and 144 MB (its encoders see fewer bins and neurons than are counted here). A process took 3.75
-times as much (0.5 GB a member at 133 MB) and 1 GB before the first member; both factors are taken from there.
-Expect it to be right within 40 %.
+times as much (0.5 GB a member at 133 MB), and 1.3 GB for hardly anything (two members of a few units).
+Expect it to be too large rather than too small, by up to 60 %: today's program takes 1.6 GB for two Lorenz
+members. A run that asks for less than it needs is killed; one that asks for more trains in smaller cohorts.
 
 Pure arithmetic: imports nothing.
 """
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from lfads_worker.data.spikes import SpikeData
 
 FLOAT_BYTES = 4
-BASE_BYTES = 1_000_000_000  # TensorFlow, its compiled programs, Python
+BASE_BYTES = 1_350_000_000  # TensorFlow, its compiled programs, Python
 WORKING_FACTOR = 3.75  # peak memory of a member over its saved activations
 GRU_VALUES = 5
 WEIGHT_COPIES = 6  # weights, gradients, Adam's two moments, two temporaries

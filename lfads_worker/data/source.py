@@ -1,24 +1,66 @@
 """From the address in run.yaml to a file on this machine, and the file's fingerprint.
 
 `open_source` is the seam for other stores: whatever the address, its answer is a local path,
-and nothing else in this package looks at addresses.
+and nothing else in this package looks at addresses. A recording in Cloud Storage is copied to
+the folder for temporary files (TMPDIR) and removed when it has been read.
 """
 
 import hashlib
+import logging
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
+from autolfads_spec.errors import DeniedError, MissingError
+from autolfads_spec.store import BUCKET_SCHEME, open_store
 from lfads_worker.errors import DataError
 
+logger = logging.getLogger(__name__)
 
-def open_source(uri: str) -> Path:
-    """The local file behind an address.
+
+@contextmanager
+def open_source(uri: str) -> Iterator[Path]:
+    """The local file behind an address, for as long as the context lasts.
 
     Raises:
-      DataError: if there is no such file, or the address is of a kind that cannot be read.
+      DataError: if there is no such file, or it may not be read, or the address is of another kind.
+      UnavailableError: if Cloud Storage does not answer.
     """
-    path = _local_path(uri)
+    if not uri.startswith(BUCKET_SCHEME):
+        yield _whole(uri, _local_path(uri))
+        return
+    with TemporaryDirectory(prefix="autolfads-", ignore_cleanup_errors=True) as folder:
+        yield _whole(uri, _downloaded(uri, Path(folder)))
+
+
+def _downloaded(uri: str, folder: Path) -> Path:
+    bucket, name = posixpath.split(uri)
+    path = folder / name  # the ending of the name says what some files are
+    logger.info("downloading %s", uri)
+    try:
+        open_store(bucket, field="data.uri").read_file(name, path)
+    except MissingError as error:
+        raise _nothing_at(uri) from error
+    except DeniedError as error:
+        raise DataError(str(error)) from error
+    except OSError as error:
+        raise DataError(
+            f"data.uri: room for a copy of {uri} is wanted in {gettempdir()}, that failed "
+            f"({error.strerror or error}); make space, or set TMPDIR to another folder"
+        ) from error
+    return path
+
+
+def _nothing_at(uri: str) -> DataError:
+    return DataError(f"data.uri: a recording is wanted, nothing was found at {uri}; check the path")
+
+
+def _whole(uri: str, path: Path) -> Path:
+    """The path, if it is a file with something in it."""
     if not path.exists():
-        raise DataError(f"data.uri: a recording is wanted, nothing was found at {uri}; check the path")
+        raise _nothing_at(uri)
     if path.is_dir():
         raise DataError(f"data.uri: one file is wanted, {uri} is a folder; name the file in it")
     try:
@@ -54,11 +96,6 @@ def check_fingerprint(found: str, wanted: str | None) -> None:
 def _local_path(uri: str) -> Path:
     if "://" not in uri:
         return Path(uri).expanduser()
-    if uri.startswith("gs://"):
-        raise DataError(
-            f"data.uri: a file on this machine is wanted, {uri} was found; gs:// addresses "
-            "come with the Cloud Storage store: until then copy the file here and give its path"
-        )
     raise DataError(
         f"data.uri: a path or a gs:// address is wanted, {uri} was found; copy the file here first"
     )

@@ -5,6 +5,7 @@ on GPUs; where there is only one device or one cohort, this process trains itsel
 nothing needs to be started. The choice changes no bit of a result.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lfads_worker.execution.device import Devices
@@ -31,8 +32,15 @@ class Choice:
         """Of each process; the result depends on it in the last bits, so it is the same for all pools."""
         return None if self.gpus else 1
 
-    def open(self, trainer_factory: TrainerFactory) -> CohortPool:
-        """Starts the pool."""
+    def open(
+        self, trainer_factory: TrainerFactory, while_waiting: Callable[[], None] = lambda: None
+    ) -> CohortPool:
+        """Starts the pool.
+
+        Args:
+          trainer_factory: makes what trains.
+          while_waiting: called again and again as long as there is no worker, see `RayPool`.
+        """
         if self.workers == 0:
             from lfads_worker.execution.serial import SerialPool
 
@@ -40,9 +48,16 @@ class Choice:
             return SerialPool(trainer_factory, self.threads)
         # Ray takes a second to load, so only who uses it pays for it.
         from lfads_worker.execution.ray_pool import RayPool
+        from lfads_worker.execution.trainers import OnProvenGPU
 
         return RayPool(
-            trainer_factory, self.workers, gpus=self.gpus, threads=self.threads, address=self.address
+            # A machine that joins a cluster may come before the driver of its GPU is ready.
+            OnProvenGPU(trainer_factory) if self.gpus and self.address else trainer_factory,
+            self.workers,
+            gpus=self.gpus,
+            threads=self.threads,
+            address=self.address,
+            while_waiting=while_waiting,
         )
 
 
@@ -54,8 +69,8 @@ def choose(
     Args:
       asked: by the user: workers, 0 for this process, None for whatever is fastest.
       cohorts: in the population; more workers than that would have nothing to do.
-      devices: of this machine.
-      cluster_workers: `compute.workers.desired`; counts on a Ray cluster only.
+      devices: of this machine, or of the cluster's workers.
+      cluster_workers: devices of the machines in `compute`; counts on a Ray cluster only.
       address: of a running Ray cluster, from RAY_ADDRESS.
     """
     gpus = devices.kind == "gpu"

@@ -16,7 +16,7 @@ T = TypeVar("T")
 # Measured: on a CPU the time per member is the same for cohorts of 1, 2, 4 and 8, so the
 # smallest cohort that still halves the number of tasks keeps all cores busy to the end.
 MEMBERS_ON_CPU = 2
-# Weights, activations and XLA's scratch must fit beside each other.
+# What stays free: the estimate may be too small, and memory in pieces cannot be used to the end.
 USABLE_MEMORY_SHARE = 0.8
 
 
@@ -39,6 +39,7 @@ def members_per_cohort(
     device: DeviceKind,
     member_bytes: int,
     device_bytes: int,
+    fixed_bytes: int = 0,
 ) -> int:
     """The number asked for, or on Auto: 2 on a CPU, on a GPU as many as its memory carries.
 
@@ -48,12 +49,13 @@ def members_per_cohort(
       device: what a cohort trains on.
       member_bytes: memory that training one member needs.
       device_bytes: memory of one device.
+      fixed_bytes: memory that training needs before the first member.
     """
     if asked != "Auto":
         return min(asked, population_size)
     if device == "cpu":
         return min(MEMBERS_ON_CPU, population_size)
-    fitting = int(USABLE_MEMORY_SHARE * device_bytes // max(member_bytes, 1))
+    fitting = int((USABLE_MEMORY_SHARE * device_bytes - fixed_bytes) // max(member_bytes, 1))
     return max(1, min(fitting, population_size))
 
 

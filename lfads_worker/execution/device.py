@@ -1,4 +1,4 @@
-"""What this machine can train on, found out without loading TensorFlow."""
+"""What this machine, or the workers of a cluster, can train on, found out without loading TensorFlow."""
 
 import os
 import re
@@ -25,10 +25,20 @@ SMALLEST_ACCELERATOR_BYTES = 16 * GIGABYTE
 
 @dataclass(frozen=True)
 class Devices:
-    """The devices of this machine that a worker can have for itself: cores, or GPUs if there are any."""
+    """The devices that a worker can have for itself: cores, or GPUs if there are any."""
 
     kind: DeviceKind
     count: int
+
+    @classmethod
+    def of_cluster(cls, accelerator: str | None, workers: int) -> "Devices":
+        """What the workers of a cluster train on: what was asked for, not what the driver's machine has.
+
+        Args:
+          accelerator: its type; None, also as a word, for CPUs.
+          workers: that were asked for.
+        """
+        return cls("cpu" if accelerator in (None, "None") else "gpu", workers)
 
     def __str__(self) -> str:
         noun = "GPU" if self.kind == "gpu" else "core"

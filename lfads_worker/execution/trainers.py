@@ -1,13 +1,15 @@
 """Which trainer the workers make: the only place that names the TensorFlow one."""
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from autolfads_spec import RunSpec
 from lfads_worker.data.spikes import SpikeData
-from lfads_worker.errors import DeviceError
-from lfads_worker.execution.pool import Shapes, Trainer
+from lfads_worker.errors import DeviceError, MemoryFullError
+from lfads_worker.execution.environment import unheard
+from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
 from lfads_worker.training.averages import PosteriorAverages
 from lfads_worker.training.state import CohortResult, CohortState, CohortTask
 
@@ -21,10 +23,31 @@ class TensorFlowTrainer:
 
     def __call__(self, threads: int | None) -> Trainer:
         # TensorFlow takes seconds to load and grabs a GPU: only in the process that trains.
-        from lfads_worker.training.trainer import CohortTrainer
+        with unheard():
+            from lfads_worker.training.trainer import CohortTrainer
 
         with _full_memory_told("the recording and the model"):
             return PlainSpoken(CohortTrainer(self.spec, self.data, threads))
+
+
+@dataclass(frozen=True, eq=False)
+class OnProvenGPU:
+    """Makes a trainer where TensorFlow sees a GPU, and nowhere else: it would train on the CPU unasked."""
+
+    trainer_factory: TrainerFactory
+
+    def __call__(self, threads: int | None) -> Trainer:
+        with unheard():
+            import tensorflow as tf
+
+            found = tf.config.list_physical_devices("GPU")
+        if not found:
+            raise DeviceError(
+                f"compute.accelerator: wanted a GPU for each worker, found that TensorFlow sees none on "
+                f"{socket.gethostname()}; most often the machine's driver is not ready yet or is another "
+                "one than this TensorFlow wants: start again, or look at nvidia-smi there"
+            )
+        return self.trainer_factory(threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +79,7 @@ def _full_memory_told(what: str) -> Iterator[None]:
         if not _is_full_memory(error):
             raise
         # `from None`: the cause is TensorFlow's, which the driver must not load to read about it.
-        raise DeviceError(
+        raise MemoryFullError(
             f"compute.membersPerCohort: wanted {what} to fit on one device, found its memory full; set a "
             "smaller number (or Auto), or lower training.batchSize, and give another output.uri, because the "
             "cut into cohorts belongs to a run"

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lfads_worker.errors import DeviceError
+from lfads_worker.errors import MemoryFullError
 from lfads_worker.training.state import CohortTask
 
 # A cohort that ends its worker this often will do so again.
@@ -42,7 +42,7 @@ class WorkQueue:
           its_fault: whether training it may be why the worker ended; losing a machine is not.
 
         Raises:
-          DeviceError: if it has ended too many workers.
+          MemoryFullError: if it has ended too many workers.
         """
         self.waiting.appendleft(task)
         if not its_fault:
@@ -50,7 +50,7 @@ class WorkQueue:
         self.lost[task.cohort] = lost = self.lost.get(task.cohort, 0) + 1
         if lost < TRIES_PER_COHORT:
             return
-        raise DeviceError(
+        raise MemoryFullError(
             f"cohort {task.cohort}: wanted its members {', '.join(map(str, task.member_ids))} trained in "
             f"generation {task.generation}, found that its worker ended {lost} times; most often memory runs "
             "out: set a smaller compute.membersPerCohort or training.batchSize, or use fewer --workers"

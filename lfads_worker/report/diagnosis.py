@@ -30,7 +30,8 @@ def _all(run: FinishedRun) -> Iterator[Finding | None]:
     yield findings.members_diverged(
         int(np.isnan(history.scores).sum()), history.scores.size, _learning_rates(history)
     )
-    yield findings.initial_condition_collapsed(float(history.along_lineage("kl_initial_condition_nats")[-1]))
+    information = float(history.along_lineage("kl_initial_condition_nats")[-1])
+    yield None if math.isnan(information) else findings.initial_condition_collapsed(information)
     shares = input_signal_shares(run.inferred.input_means, run.inferred.input_stds)
     yield findings.controller_unused(shares) if shares else None
     searched = [d for d in spec.population.search_space if d.min is not None]

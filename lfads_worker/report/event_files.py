@@ -13,9 +13,10 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
-from autolfads_spec import RunPaths
 from lfads_worker.report.tables import History
-from lfads_worker.results.files import atomic_write, local_path
+from lfads_worker.results.files import atomic_write
+from lfads_worker.results.finished import NAMES
+from lfads_worker.results.output import Output
 
 # Columns of the training logs → tags; the part before the slash groups them in TensorBoard.
 TAGS = {
@@ -35,15 +36,16 @@ TAGS = {
 }
 
 
-def write_event_files(history: History, paths: RunPaths) -> None:
-    """Write one file a member: curves, hyperparameters, and in which generation an epoch lies.
+def write_event_files(history: History, output: Output) -> list[str]:
+    """Write one file a member: curves, hyperparameters, and in which generation an epoch lies; their names.
 
     A generation's boundary is the step in `population/generation`; `population/parent` tells whose weights
     it began with.
     """
-    for member in range(history.members):
-        path = local_path(paths.event_file(member))
-        atomic_write(path, partial(_write, history, member))
+    names = [NAMES.event_file(member) for member in range(history.members)]
+    for member, name in enumerate(names):
+        atomic_write(output.path(name), partial(_write, history, member))
+    return names
 
 
 def _events(history: History, member: int) -> Iterator[Event]:

@@ -60,7 +60,7 @@ def explains_nothing(valid_bits: float) -> Finding | None:
     return Finding(
         "warning",
         "The model explains nothing",
-        f"Validation spikes are explained by {valid_bits:.3f} bits per spike; mean rates reach 0.",
+        f"Validation spikes are explained by {valid_bits:z.3f} bits per spike; mean rates reach 0.",
         "What was inferred says no more than how active each neuron is on average.",
         "Train longer (population.epochsPerGeneration, population.generations), look at the data check for a "
         "wrong bin width or wrong axes, and use a larger data.rebinMs for sparse spikes.",
@@ -71,10 +71,10 @@ def overfitting(train_bits: float, valid_bits: float) -> Finding | None:
     """Training trials are explained much better than validation trials, both with dropout switched off."""
     if train_bits <= 0 or valid_bits >= OVERFIT_SHARE * train_bits:
         return None
-    less = f", {100 * (1 - valid_bits / train_bits):.0f} % less" if valid_bits > 0 else ""
+    less = f", {100 * (1 - valid_bits / train_bits):z.0f} % less" if valid_bits > 0 else ""
     return _overfitted(
-        f"Training trials are explained by {train_bits:.3f} bits per spike, validation trials by "
-        f"{valid_bits:.3f}{less}."
+        f"Training trials are explained by {train_bits:z.3f} bits per spike, validation trials by "
+        f"{valid_bits:z.3f}{less}."
     )
 
 
@@ -108,8 +108,8 @@ def held_out_missed(held_in_bits: float, held_out_bits: float) -> Finding | None
     return Finding(
         "warning" if held_out_bits <= 0 else "notice",
         "Held-out neurons are hardly predicted",
-        f"Held-out neurons are explained by {held_out_bits:.3f} bits per spike, those that the encoders see "
-        f"by {held_in_bits:.3f}.",
+        f"Held-out neurons are explained by {held_out_bits:z.3f} bits per spike, those that the encoders see "
+        f"by {held_in_bits:z.3f}.",
         "The factors describe the neurons they were inferred from better than the population as a whole: a "
         "sign of overfitting that a gap between trials does not show, or of held-out neurons unlike the "
         "rest.",
@@ -179,7 +179,7 @@ def search_ended(
         return None
     before, now = min(best_scores[:-patience]), min(best_scores)
     gained = (before - now) / abs(before)
-    trend = f"Over the last {patience} generations the best score improved by {100 * gained:.2f} %"
+    trend = f"Over the last {patience} generations the best score improved by {100 * gained:z.2f} %"
     if gained > min_improvement:
         return Finding(
             "notice",

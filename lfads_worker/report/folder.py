@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autolfads_spec import AutoLFADSRun, RunPaths, load_run
+from autolfads_spec import AutoLFADSRun, load_run
 from lfads_worker.data.check import DataReport
 from lfads_worker.report.inferred import Inferred, read_inferred
 from lfads_worker.report.tables import History, read_history
-from lfads_worker.results.files import local_path, plain
-from lfads_worker.results.finished import damage_told, read_results
+from lfads_worker.results.files import plain
+from lfads_worker.results.finished import NAMES, damage_told, read_results
+from lfads_worker.results.output import Output
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +30,32 @@ class FinishedRun:
     inferred: Inferred
 
 
-def read(root: Path, results: Mapping[str, Any] | None = None) -> FinishedRun:
+def read(output: Output, results: Mapping[str, Any] | None = None) -> FinishedRun:
     """The finished run in a folder.
 
     Args:
-      root: the output folder of a run.
+      output: of a run.
       results: what results.json is going to say; None where that file is there already.
 
     Raises:
       OutputError: if the folder holds no finished run, or its files are damaged.
     """
-    paths = RunPaths(str(root))
-    document: Any = read_results(root) if results is None else plain(results)
-    with damage_told(root):
+    document: Any = _fetched(output) if results is None else plain(results)
+    paths = output.paths
+    with damage_told(output.store.address):
         return FinishedRun(
-            run=load_run(local_path(paths.run_yaml)),
+            run=load_run(Path(paths.run_yaml)),
             results=document,
-            data_check=DataReport(**json.loads(local_path(paths.data_check).read_bytes())),
+            data_check=DataReport(**json.loads(Path(paths.data_check).read_bytes())),
             history=read_history(paths, (document["best"]["generation"], document["best"]["member"])),
-            inferred=read_inferred(local_path(paths.rates), local_path(paths.rates_matlab)),
+            inferred=read_inferred(Path(paths.rates), Path(paths.rates_matlab)),
         )
+
+
+def _fetched(output: Output) -> dict[str, Any]:
+    """The contents of results.json, with all the files at hand that a report needs."""
+    document = read_results(output)
+    with damage_told(output.store.address):
+        files = set(document["files"])
+    output.fetch(files - {NAMES.best_weights} - ({NAMES.rates_matlab} if NAMES.rates in files else set()))
+    return document

@@ -95,18 +95,18 @@ def _cards(run: FinishedRun) -> Iterator[Card]:
         yield from _bits_card(forward, "forecast bins")
     if truth is not None and truth["r2_mean"] is not None:
         pooled = truth["pooled_squared_pearson"]
-        yield Card(f"{truth['r2_mean']:.3f}", "R² to the true rates, mean over neurons (validation trials)")
+        yield Card(f"{truth['r2_mean']:z.3f}", "R² to the true rates, mean over neurons (validation trials)")
         if pooled is not None:
             yield Card(f"{pooled:.3f}", "squared correlation with the true rates, pooled (validation trials)")
-    yield Card(f"{run.results['best']['score']:.4f}", "best score: nats per bin and neuron, lower is better")
+    yield Card(f"{run.results['best']['score']:z.4f}", "best score: nats per bin and neuron, lower is better")
 
 
 def _bits_card(judged: Mapping[str, Any] | None, where: str) -> Iterator[Card]:
     if judged is None or judged["bits_per_spike"] is None:
         return
     share = judged.get("share_of_oracle")
-    of_oracle = "" if share is None else f"; {100 * share:.0f} % of what the true rates reach"
-    yield Card(f"{judged['bits_per_spike']:.3f}", f"bits per spike, {where}{of_oracle}")
+    of_oracle = "" if share is None else f"; {100 * share:z.0f} % of what the true rates reach"
+    yield Card(f"{judged['bits_per_spike']:z.3f}", f"bits per spike, {where}{of_oracle}")
 
 
 def _hyperparameters(run: FinishedRun) -> Iterator[Mapping[str, str]]:

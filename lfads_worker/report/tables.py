@@ -1,23 +1,30 @@
 """A run's history, read back from its tables: scores, hyperparameters, training curves, and lineage.
 
-Reads the CSV files of a result folder into arrays with one column a member; an empty cell becomes NaN.
+Reads the CSV files of a result folder into arrays with one column a member; an empty cell becomes NaN, and
+so does a column that the version did not write yet which trained the run.
 """
 
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autolfads_spec import RunPaths
-from lfads_worker.results.files import local_path
 
 Array = NDArray[np.float64]
 Columns = Mapping[str, Array]
 
 # Columns that hold words.
 _WORDS = frozenset({"worker"})
+# Columns of training logs that the report shows; the last ones came later than the first runs.
+_SHOWN = (
+    *("epoch", "generation", "parent", "train_loss", "train_nll", "valid_nll", "valid_nll_held_out"),
+    *("smoothed_valid_nll", "l2", "gradient_norm", "kl_ramp", "l2_ramp"),
+)
+_YOUNGER = ("kl_initial_condition_nats", "kl_inferred_inputs_nats")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +88,7 @@ def read_history(paths: RunPaths, best: tuple[int, int]) -> History:
     members = int(population["member"].max()) + 1
     shape = (-1, members)
     hyperparameters = _read(paths.hyperparameters)
-    logs = [_read(paths.training_log(member)) for member in range(members)]
+    logs = [_read_log(paths.training_log(member)) for member in range(members)]
     return History(
         scores=population["score"].reshape(shape),
         parents=population["parent"].reshape(shape).astype(np.int64),
@@ -97,8 +104,16 @@ def read_history(paths: RunPaths, best: tuple[int, int]) -> History:
     )
 
 
+def _read_log(path: str) -> dict[str, Array]:
+    log = _read(path)
+    missing = [name for name in _SHOWN if name not in log]
+    if missing:
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}")
+    return {name: np.full(len(log["epoch"]), np.nan) for name in _YOUNGER} | log
+
+
 def _read(path: str) -> dict[str, Array]:
-    with local_path(path).open(encoding="utf-8", newline="") as file:
+    with Path(path).open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     columns = zip(*rows, strict=True)
     return {

@@ -11,7 +11,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from autolfads_spec import RunPaths
 from lfads_worker.report import folder
 from lfads_worker.report.diagnosis import diagnose
 from lfads_worker.report.event_files import write_event_files
@@ -19,31 +18,35 @@ from lfads_worker.report.figures.catalogue import FIGURES, Entry
 from lfads_worker.report.figures.style import styled
 from lfads_worker.report.folder import FinishedRun
 from lfads_worker.report.page import PageFigure, render
-from lfads_worker.results.files import atomic_write, local_path, write_text
+from lfads_worker.results.files import atomic_write, write_text
+from lfads_worker.results.finished import NAMES
+from lfads_worker.results.output import Output
 
 
-def write_report(root: Path, results: Mapping[str, Any] | None = None) -> Path:
+def write_report(output: Output, results: Mapping[str, Any] | None = None) -> str:
     """Write the page, its figures as PNGs beside it, and TensorBoard's event files.
 
     Args:
-      root: the output folder of a run.
+      output: of a run.
       results: what results.json is going to say; None where that file is there already.
 
     Returns:
-      The page.
+      The address of the page.
 
     Raises:
       OutputError: if the folder holds no finished run, or cannot be written.
     """
-    run, paths = folder.read(root, results), RunPaths(str(root))
+    run = folder.read(output, results)
     figures = [_figure(entry, run) for entry in FIGURES]
+    written = []
     for figure in figures:
         if figure.png is not None:
-            _write_bytes(local_path(paths.report_figure(figure.name)), figure.png)
-    page = local_path(paths.report)
-    write_text(page, render(run, figures, diagnose(run)))
-    write_event_files(run.history, paths)
-    return page
+            written.append(NAMES.report_figure(figure.name))
+            _write_bytes(output.path(written[-1]), figure.png)
+    write_text(output.path(NAMES.report), render(run, figures, diagnose(run)))
+    written += [NAMES.report, *write_event_files(run.history, output)]
+    output.publish(written)
+    return output.shown(NAMES.report)
 
 
 def _figure(entry: Entry, run: FinishedRun) -> PageFigure:

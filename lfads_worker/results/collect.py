@@ -25,12 +25,12 @@ from lfads_worker.results.evaluation import evaluate
 from lfads_worker.results.files import (
     FileRecord,
     atomic_write,
-    local_path,
     remove,
     remove_leftovers,
     write_json,
     write_text,
 )
+from lfads_worker.results.output import Output
 from lfads_worker.results.provenance import Provenance
 from lfads_worker.results.quantities import Quantity, all_quantities
 from lfads_worker.results.weights import write_weights
@@ -48,7 +48,7 @@ def collect(
     history: RunHistory,
     posterior: PosteriorAverages,
     weights: Mapping[str, NDArray[np.float32]],
-    paths: RunPaths,
+    output: Output,
     before_mark: Callable[[Mapping[str, Any]], None] = lambda document: None,
 ) -> dict[str, Any]:
     """Write all results of a run; the last file, `results.json`, marks it as finished.
@@ -63,8 +63,8 @@ def collect(
       history: all generations and the best member.
       posterior: what the best member infers about every trial.
       weights: the best member's weights by name, without the members axis.
-      paths: names in the output folder.
-      before_mark: called with the contents of `results.json` when every other file is there.
+      output: where it goes.
+      before_mark: called with the contents of `results.json` when every other file is made.
 
     Returns:
       The contents of `results.json`, with NaN where the file has null.
@@ -72,46 +72,52 @@ def collect(
     Raises:
       OutputError: if the folder cannot be written.
     """
-    root = local_path(paths.root)
-    remove(local_path(paths.results))
-    remove_leftovers(root)
+    paths = output.paths
+    remove(Path(paths.results))
+    remove_leftovers(output.folder)
     quantities = all_quantities(data, posterior, run.spec.model.output_distribution)
     files = {
-        paths.run_yaml: write_text(local_path(paths.run_yaml), dump_run(run)),
-        paths.data_check: write_json(local_path(paths.data_check), report.to_json()),
+        paths.run_yaml: write_text(Path(paths.run_yaml), dump_run(run)),
+        paths.data_check: write_json(Path(paths.data_check), report.to_json()),
         **_write_tables(history, paths),
         **_write_best(run, data, history, weights, paths),
         **_write_rates(run, data, history, quantities, posterior.samples, paths),
     }
     # Not among `files`: times differ whenever a generation is done again, all the rest does not.
-    tables.write_timing(local_path(paths.timing), history)
+    tables.write_timing(Path(paths.timing), history)
     document = results_document(
         run,
         data,
         history,
         evaluate(data, posterior, run.spec.model.output_distribution, run.spec.model.ic_segment_bins),
-        {str(local_path(path).relative_to(root)): record for path, record in files.items()},
+        {_name(path, output): record for path, record in files.items()},
         posterior_samples=posterior.samples,
         notes=_notes(run, quantities),
     )
     before_mark(document)
-    write_json(local_path(paths.results), document)
-    logger.info("results: %d files in %s", len(files) + 2, paths.root)
+    output.publish(_name(path, output) for path in (*files, paths.timing))
+    write_json(Path(paths.results), document)
+    output.publish([_name(paths.results, output)])
+    logger.info("results: %d files in %s", len(files) + 2, output.store.address)
     return document
+
+
+def _name(path: str, output: Output) -> str:
+    return Path(path).relative_to(output.folder).as_posix()
 
 
 def _write_tables(history: RunHistory, paths: RunPaths) -> dict[str, FileRecord]:
     members = history.generations[-1].population.members
     logs = {
         paths.training_log(member.index): tables.write_training_log(
-            local_path(paths.training_log(member.index)), history, member.index
+            Path(paths.training_log(member.index)), history, member.index
         )
         for member in members
     }
     return {
-        paths.population: tables.write_population(local_path(paths.population), history),
-        paths.hyperparameters: tables.write_hyperparameters(local_path(paths.hyperparameters), history),
-        paths.decisions: tables.write_decisions(local_path(paths.decisions), history),
+        paths.population: tables.write_population(Path(paths.population), history),
+        paths.hyperparameters: tables.write_hyperparameters(Path(paths.hyperparameters), history),
+        paths.decisions: tables.write_decisions(Path(paths.decisions), history),
         **logs,
     }
 
@@ -125,8 +131,8 @@ def _write_best(
 ) -> dict[str, FileRecord]:
     settings = settings_document(run, data, history, weights)
     return {
-        paths.best_weights: write_weights(local_path(paths.best_weights), weights),
-        paths.best_settings: write_json(local_path(paths.best_settings), settings),
+        paths.best_weights: write_weights(Path(paths.best_weights), weights),
+        paths.best_settings: write_json(Path(paths.best_settings), settings),
     }
 
 
@@ -147,7 +153,7 @@ def _write_rates(
 
     def write(path: str, writer: RatesWriter) -> FileRecord:
         return atomic_write(
-            local_path(path), lambda partial: writer(partial, quantities, data, provenance, samples)
+            Path(path), lambda partial: writer(partial, quantities, data, provenance, samples)
         )
 
     return {formats[name][0]: write(*formats[name]) for name in run.spec.output.formats}

@@ -29,7 +29,7 @@ from autolfads_spec.manifest import (
     StoredFile,
 )
 from autolfads_spec.store import Expected, Store
-from lfads_worker.errors import FencedError, OutputError
+from lfads_worker.errors import FencedError, OutputError, RecordingChangedError
 from lfads_worker.history import Position
 from lfads_worker.results import checkpoint, records, resume
 from lfads_worker.results.resume import NAMES
@@ -112,17 +112,26 @@ class Commits:
         self._move()
 
     @contextlib.contextmanager
-    def alive(self, interrupt: Callable[[], None], seconds: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+    def alive(
+        self,
+        interrupt: Callable[[], None],
+        seconds: float = HEARTBEAT_SECONDS,
+        at_heartbeat: Callable[[], None] = lambda: None,
+    ) -> Iterator[None]:
         """Renews the heartbeat now and then for as long as the context lasts.
 
         Args:
           interrupt: called from another thread when another driver has taken the run over; raises
             KeyboardInterrupt in this one, which leaves the context as a FencedError.
           seconds: between two heartbeats.
+          at_heartbeat: called after each, in that other thread.
         """
         ended = threading.Event()
         thread = threading.Thread(
-            target=self._beat, args=(ended, seconds, interrupt), name="heartbeat", daemon=True
+            target=self._beat,
+            args=(ended, seconds, interrupt, at_heartbeat),
+            name="heartbeat",
+            daemon=True,
         )
         thread.start()
         try:
@@ -135,7 +144,13 @@ class Commits:
             ended.set()
             thread.join()
 
-    def _beat(self, ended: threading.Event, seconds: float, interrupt: Callable[[], None]) -> None:
+    def _beat(
+        self,
+        ended: threading.Event,
+        seconds: float,
+        interrupt: Callable[[], None],
+        at_heartbeat: Callable[[], None],
+    ) -> None:
         while not ended.wait(seconds):
             try:
                 self._move()
@@ -144,6 +159,7 @@ class Commits:
                 return
             except StoreError as error:  # the next commit will fail, or succeed
                 logger.warning("no heartbeat: %s", error)
+            at_heartbeat()
 
     def _commit(self, position: Position, written: list[str]) -> None:
         started = time.monotonic()
@@ -238,6 +254,7 @@ def take_over(
     fingerprint: str,
     cohorts: Cohorts,
     versions: Mapping[str, str | None],
+    attempt: int | None = None,
 ) -> Commits:
     """Makes this process the driver of a run, new or begun.
 
@@ -247,15 +264,18 @@ def take_over(
       fingerprint: sha256 of the recording.
       cohorts: how a new run is cut; one that has begun keeps its cut.
       versions: of what the numbers depend on.
+      attempt: that this driver makes; None leaves the number as it is, where nobody counts.
 
     Raises:
-      OutputError: if the run began with another recording, or the store refuses.
-      FencedError: if yet another driver takes the run over in the same moment.
+      RecordingChangedError: if the run began with another recording.
+      StoreError: if the store refuses.
+      FencedError: if yet another driver takes the run over in the same moment, or the run belongs to a
+        later attempt.
     """
     found = resume.read_manifest(store).manifest
     if found is not None:
         require_same_recording(run, found.fingerprint, fingerprint)
-    lease = _next_lease(store)
+    lease = _next_lease(store, attempt)
     fresh = Manifest(
         run=run.metadata.name,
         fingerprint=fingerprint,
@@ -287,11 +307,11 @@ def require_same_recording(run: AutoLFADSRun, began_with: str, found: str) -> No
       found: sha256 of the recording now.
 
     Raises:
-      OutputError: if they differ.
+      RecordingChangedError: if they differ.
     """
     if began_with == found:
         return
-    raise OutputError(
+    raise RecordingChangedError(
         f"data.uri: wanted the recording that the run in {run.spec.output.uri} began with (sha256 "
         f"{began_with[:12]}…), found that {run.spec.data.uri} has another content now ({found[:12]}…); "
         "put the recording back, or give another output.uri"
@@ -305,10 +325,14 @@ def safe(generation: int | None) -> str:
     return f"generation {generation} and all before it are committed"
 
 
-def _next_lease(store: Store) -> Lease:
+def _next_lease(store: Store, attempt: int | None) -> Lease:
     for _ in range(TRIES):
         before, expected = _lease(store)
-        lease = before.model_copy(update={"driver_epoch": before.driver_epoch + 1})
+        if attempt is not None and before.attempt > attempt:
+            break
+        lease = before.model_copy(
+            update={"attempt": attempt or before.attempt, "driver_epoch": before.driver_epoch + 1}
+        )
         with contextlib.suppress(ConflictError):
             store.write(NAMES.lease, lease.to_bytes(), expected)
             return lease

@@ -2,7 +2,8 @@
 
 All results pass through `atomic_write`: a temporary file in the same folder, fsync, then a rename, so that
 neither a crash nor a full disk leaves half a file under a final name. This module knows nothing about what is
-written. What a run needs to go on is committed through a `Store` instead, see `commit`.
+written. What a run needs to go on is committed through a `Store` instead, see `commit`, and results reach
+Cloud Storage by `output`.
 """
 
 import csv
@@ -74,20 +75,6 @@ def json_text(document: object, indent: int | None = None) -> str:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> FileRecord:
     """Write a table with one header line; a number that is missing or NaN is an empty cell."""
     return atomic_write(path, lambda partial: _write_rows(partial, columns, rows))
-
-
-def local_path(address: str) -> Path:
-    """The path of a result on this machine.
-
-    Raises:
-      OutputError: for an address of a storage service.
-    """
-    if "://" in address:
-        raise OutputError(
-            f"output.uri: a folder of this machine is wanted, found {address}; "
-            "give a local folder, for example runs/my-run"
-        )
-    return Path(address)
 
 
 def remove(path: Path) -> None:

@@ -4,7 +4,9 @@ The trainer keeps one member's weights as a flat row; on disk every array has it
 file is readable without this program: `numpy.load("weights.npz")`.
 """
 
+import io
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,5 +47,12 @@ def write_weights(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> Fil
 
 
 def _save(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    with path.open("wb") as file:  # an open file: numpy would add `.npz` to a temporary name
-        np.savez_compressed(file, allow_pickle=False, **weights)
+    """As `numpy.savez_compressed`, whose archives differ in their headers with the release of Python."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in weights.items():
+            content = io.BytesIO()
+            np.save(content, array, allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content.getvalue())

@@ -331,6 +331,14 @@ BROKEN_RULES = [
         "copy the data to a bucket or to this machine",
         id="other-cloud",
     ),
+    pytest.param(
+        data('uri: "gs://lab/reach.mat\\n"'), "spec.data.uri: wanted gs://bucket/path", id="line-break-in-uri"
+    ),
+    pytest.param(
+        document('compute: {image: "lab/worker\\u00a0:1"}\n'),
+        "spec.compute.image: wanted the name of a container image, without spaces",
+        id="blank-in-image",
+    ),
     pytest.param(data("uri: gs://lab"), "wanted gs://bucket/path, or a path", id="bucket-without-path"),
     pytest.param(
         data("uri: a.mat", output="file:///tmp/a"), "spec.output.uri: wanted gs://", id="file-address"
@@ -545,6 +553,17 @@ BROKEN_RULES = [
         "spec.schedule: wanted provisioningTimeout below deadline, found 45m and 30m; "
         "lower provisioningTimeout or raise deadline",
         id="deadline-before-machines",
+    ),
+    pytest.param(
+        document("schedule: {startAfter: '2030-02-30T10:00:00Z'}\n"),
+        "spec.schedule.startAfter: wanted a time of the calendar, after 1970, found '2030-02-30T10:00:00Z'; "
+        "correct it, or remove it",
+        id="no-day",
+    ),
+    pytest.param(
+        document("schedule: {startAfter: '1970-01-01T00:00:00Z'}\n"),
+        "wanted a time of the calendar, after 1970",
+        id="long-ago",
     ),
     pytest.param(
         document("resume: {policy: Never, from: other-run}\n"),

@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from autolfads_spec.errors import SpecError
-from lfads_worker.errors import DataError, DeviceError, DivergedError, OutputError
+from lfads_worker.errors import DataError, DeviceError, DivergedError, OutputError, PausedError
 from lfads_worker.failures import EXIT_CODES, told
 
 
@@ -71,3 +71,25 @@ def test_a_fault_before_there_is_a_log_gets_a_file_of_its_own(tmp_path, monkeypa
 
 def test_an_exit_passes():
     assert end_of(typer.Exit(0)) == 0
+
+
+def test_the_last_word_has_what_was_raised_and_what_was_said():
+    said, words = [], []
+
+    with (
+        pytest.raises(typer.Exit) as caught,
+        told(lambda: "", lambda: None, said.append, lambda *last: words.append(last)),
+    ):
+        raise SpecError("one", "two")
+
+    (end,) = said
+    assert list(end.lines()) == ["error: one", "error: two"]
+    assert end.exit_code == caught.value.exit_code
+    ((error, word),) = words
+    assert isinstance(error, SpecError)
+    assert word is end
+
+
+def test_a_pause_is_no_error(capsys):
+    assert end_of(PausedError("paused: go on later")) == 0
+    assert capsys.readouterr().err == "paused: go on later\n"

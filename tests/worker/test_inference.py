@@ -12,6 +12,7 @@ from lfads_worker import inference
 from lfads_worker.data.files import load_spikes
 from lfads_worker.errors import DataError, OutputError
 from lfads_worker.results.files import write_json, write_text
+from lfads_worker.results.output import in_folder
 from lfads_worker.results.weights import write_weights
 from lfads_worker.training.averages import PosteriorAverages
 
@@ -85,12 +86,16 @@ def stub(trained, data, samples):
     )
 
 
+def apply(root, *rest, **options):
+    return inference.apply(in_folder(root), *rest, **options)
+
+
 def test_new_trials_come_out_under_the_names_of_the_runs_own_rates(trained, tmp_path):
     recording = write_recording(tmp_path / "monday.npz", trials=3, seed=1)
 
-    new = inference.apply(trained(), recording, stub)
+    new = apply(trained(), recording, stub)
 
-    assert new.files == (tmp_path / "out/inferred/monday.h5", tmp_path / "out/inferred/monday.mat")
+    assert new.files == tuple(str(tmp_path / f"out/inferred/monday.{ending}") for ending in ("h5", "mat"))
     with h5py.File(new.files[0]) as file:
         np.testing.assert_array_equal(file["rates"][:], file["spikes"][:] + 7)
         assert file["rates_hz"].shape == (3, BINS, NEURONS)
@@ -102,7 +107,7 @@ def test_new_trials_come_out_under_the_names_of_the_runs_own_rates(trained, tmp_
 
 
 def test_a_single_trial_is_enough(trained, tmp_path):
-    new = inference.apply(trained(), write_recording(tmp_path / "one.npz", trials=1), stub)
+    new = apply(trained(), write_recording(tmp_path / "one.npz", trials=1), stub)
 
     assert new.data.trials == 1
     assert new.metrics["held_in"]["bits_per_spike"] is not None
@@ -111,23 +116,23 @@ def test_a_single_trial_is_enough(trained, tmp_path):
 def test_samples_and_file_can_be_chosen(trained, tmp_path):
     recording = write_recording(tmp_path / "new.npz")
 
-    new = inference.apply(trained(), recording, stub, tmp_path / "here.h5", samples=0)
+    new = apply(trained(), recording, stub, str(tmp_path / "here.h5"), samples=0)
 
     with h5py.File(tmp_path / "here.h5") as file:
         assert file.attrs["posterior_samples"] == 0
-    assert new.files[1] == tmp_path / "here.mat"
+    assert new.files[1] == str(tmp_path / "here.mat")
 
 
 def test_no_matlab_file_where_the_run_has_none(trained, tmp_path):
     root = trained(output={"formats": ["HDF5"]})
 
-    assert len(inference.apply(root, write_recording(tmp_path / "new.npz"), stub).files) == 1
+    assert len(apply(root, write_recording(tmp_path / "new.npz"), stub).files) == 1
 
 
 def test_the_recording_is_read_with_the_settings_of_the_run(trained, tmp_path):
     root = trained(data={"rebinMs": 40, "heldOutNeurons": 1, "forwardBins": 1})
 
-    new = inference.apply(root, write_recording(tmp_path / "new.npz"), stub)
+    new = apply(root, write_recording(tmp_path / "new.npz"), stub)
 
     assert new.data.time == BINS // 2
     assert new.data.held_in_neurons == NEURONS - 1
@@ -141,7 +146,7 @@ def test_the_fingerprint_of_the_runs_own_recording_is_not_asked_of_a_new_one(tra
     own = hashlib.sha256((tmp_path / "data.npz").read_bytes()).hexdigest()
     root = trained(data={"sha256": own})
 
-    assert inference.apply(root, write_recording(tmp_path / "new.npz", seed=2), stub).data.trials == 10
+    assert apply(root, write_recording(tmp_path / "new.npz", seed=2), stub).data.trials == 10
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_a_recording_that_does_not_fit_is_refused(trained, tmp_path, recording, 
     path = write_recording(tmp_path / "new.npz", **recording)
 
     with pytest.raises(DataError, match=sentence):
-        inference.apply(trained(), path, stub)
+        apply(trained(), path, stub)
     assert not (tmp_path / "out" / "inferred").exists()
 
 
@@ -166,7 +171,7 @@ def test_every_misfit_is_told_once(trained, tmp_path):
     path = write_recording(tmp_path / "new.npz", bins=7, neurons=5)
 
     with pytest.raises(DataError) as caught:
-        inference.apply(trained(), path, stub)
+        apply(trained(), path, stub)
     assert len(str(caught.value).splitlines()) == 2
 
 
@@ -176,7 +181,7 @@ def test_a_recording_that_cannot_be_read_tells_which_settings_it_was_read_with(t
     with pytest.raises(
         DataError, match=r"nothing was found at .* \(read with the data settings of .*run\.yaml"
     ):
-        inference.apply(root, str(tmp_path / "nowhere.npz"), stub)
+        apply(root, str(tmp_path / "nowhere.npz"), stub)
 
 
 def test_a_file_that_is_there_is_not_replaced_unasked(trained, tmp_path):
@@ -184,15 +189,15 @@ def test_a_file_that_is_there_is_not_replaced_unasked(trained, tmp_path):
     (tmp_path / "kept.mat").write_text("kept")
 
     with pytest.raises(OutputError, match=r"a new file is wanted, .*kept\.mat found there"):
-        inference.apply(root, recording, stub, tmp_path / "kept.h5")
-    inference.apply(root, recording, stub, tmp_path / "kept.h5", overwrite=True)
+        apply(root, recording, stub, str(tmp_path / "kept.h5"))
+    apply(root, recording, stub, str(tmp_path / "kept.h5"), overwrite=True)
 
     assert (tmp_path / "kept.mat").read_bytes()[:6] == b"MATLAB"
 
 
 def test_the_name_of_the_file_must_be_one_of_hdf5(trained, tmp_path):
     with pytest.raises(OutputError, match=r"HDF5 file is wanted \(\.h5\)"):
-        inference.apply(trained(), write_recording(tmp_path / "new.npz"), stub, tmp_path / "rates.mat")
+        apply(trained(), write_recording(tmp_path / "new.npz"), stub, str(tmp_path / "rates.mat"))
 
 
 def test_an_unfinished_run_is_refused(trained, tmp_path):
@@ -200,7 +205,7 @@ def test_an_unfinished_run_is_refused(trained, tmp_path):
     (root / "results.json").unlink()
 
     with pytest.raises(OutputError, match="finished run is wanted"):
-        inference.apply(root, write_recording(tmp_path / "new.npz"), stub)
+        apply(root, write_recording(tmp_path / "new.npz"), stub)
 
 
 @pytest.mark.parametrize("name", ["run.yaml", "best/settings.json", "best/weights.npz"])
@@ -212,7 +217,7 @@ def test_a_file_changed_since_is_refused(trained, tmp_path, name):
     path.write_bytes(bytes(content))
 
     with pytest.raises(OutputError, match=f"{name} is not the file that results.json describes"):
-        inference.apply(root, write_recording(tmp_path / "new.npz"), stub)
+        apply(root, write_recording(tmp_path / "new.npz"), stub)
 
 
 def test_weights_of_another_model_are_refused_with_the_versions(trained, tmp_path, monkeypatch):
@@ -226,7 +231,7 @@ def test_weights_of_another_model_are_refused_with_the_versions(trained, tmp_pat
     monkeypatch.setattr(environment, "prepare_this_process", lambda threads: None)
 
     with pytest.raises(OutputError, match=r"autolfads 0\.1\.0 .*readout/bias.* use the version"):
-        inference.apply(trained(), write_recording(tmp_path / "new.npz"), inference.with_tensorflow)
+        apply(trained(), write_recording(tmp_path / "new.npz"), inference.with_tensorflow)
 
 
 def test_the_settings_file_is_strict_json(trained):

@@ -12,7 +12,7 @@ import sys, time
 from lfads_worker.interruption import prompt
 
 def wait():
-    print("waiting", flush=True)
+    say = lambda: print("waiting", flush=True)
     {wait}
 
 try:
@@ -24,6 +24,11 @@ except KeyboardInterrupt:
 """
 # Notices no interrupt, as a compiled program does not until it returns.
 STUBBORN = """
+    try:
+        say()
+        time.sleep(30)
+    except KeyboardInterrupt:
+        pass
     while True:
         try:
             time.sleep(30)
@@ -48,7 +53,7 @@ def interrupted(wait, patience, number):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_unwinds(number):
-    code, out, err, _ = interrupted("time.sleep(30)", 20, number)
+    code, out, err, _ = interrupted("say(); time.sleep(30)", 20, number)
 
     assert (code, out, err) == (130, "unwound\n", "")
 

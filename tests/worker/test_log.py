@@ -1,5 +1,7 @@
 import io
+import json
 import logging
+from datetime import datetime
 from pathlib import Path
 
 from lfads_worker import log
@@ -42,3 +44,25 @@ def test_a_full_disk_costs_lines_and_nothing_else(capsys):
         logging.getLogger("lfads_worker").info("a line")
 
     assert capsys.readouterr().err == ""
+
+
+def test_a_collector_gets_an_object_a_line_with_what_it_is_about():
+    console, about = io.StringIO(), {"run": "toy", "attempt": 2, "generation": None}
+    handler = logging.StreamHandler(console)
+    handler.setFormatter(log.JsonLines(lambda: about))
+
+    with log.to_console(handler, logging.INFO):
+        logger.info("µ: %d\nlines", 2)
+        about["generation"] = 7
+        logger.warning("look here")
+
+    first, second = (json.loads(line) for line in console.getvalue().splitlines())
+    assert (first["message"], first["severity"], first["logger"]) == (
+        "µ: 2\nlines",
+        "INFO",
+        "lfads_worker.anything",
+    )
+    assert (first["run"], first["attempt"]) == ("toy", 2)
+    assert "generation" not in first
+    assert (second["severity"], second["generation"]) == ("WARNING", 7)
+    assert datetime.fromisoformat(first["time"]).utcoffset().total_seconds() == 0

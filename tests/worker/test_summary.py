@@ -59,3 +59,25 @@ def test_the_size_of_a_run(make_run):
     assert summary.size_of(run.spec, 1) == (
         "4 members in 1 cohort, up to 1 generation, 2 hyperparameters searched"
     )
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    valid = {
+        "held_in": {"bits_per_spike": -0.0001, "share_of_oracle": -0.001},
+        "true_rates": {"r2_mean": -0.0002, "pooled_squared_pearson": 0.0},
+    }
+
+    lines = list(summary.of_results(results(valid), "out"))
+
+    assert lines[1] == "validation, neurons: 0.000 bits per spike, 0 % of what the true rates reach"
+    assert "R² 0.000" in lines[2]
+
+
+def test_what_cannot_be_measured_is_left_out():
+    nothing = float("nan")
+    valid = {
+        "held_in": {"bits_per_spike": nothing, "share_of_oracle": nothing},
+        "true_rates": {"r2_mean": nothing, "pooled_squared_pearson": nothing},
+    }
+
+    assert not any("nan" in line for line in summary.of_results(results(valid), "out"))

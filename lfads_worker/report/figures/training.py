@@ -142,7 +142,11 @@ def _information(ax: Axes, history: History) -> None:
     ax.set_ylim(bottom=0)
     _leave_room_above(ax)
     ax.set_ylabel("information about a trial: KL\ndivergence to the prior (nats)")
-    ax.legend(loc="upper right")
+    if np.isfinite(shown[0]).any():
+        ax.legend(loc="upper right")
+    else:
+        words = "not written by the version of\nautolfads that trained this run"
+        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color=INK)
 
 
 def _epochs(ax: Axes, history: History, curves: list[Array]) -> None:

@@ -628,16 +628,6 @@ def test_a_folder_is_no_recording(tmp_path):
         load_spikes(DataSpec(uri=str(tmp_path)), "Poisson")
 
 
-def test_a_cloud_address_says_what_to_do_until_it_can_be_read():
-    with pytest.raises(DataError) as refused:
-        load_spikes(DataSpec(uri="gs://my-lab/reach.mat"), "Poisson")
-
-    assert str(refused.value) == (
-        "data.uri: a file on this machine is wanted, gs://my-lab/reach.mat was found; "
-        "gs:// addresses come with the Cloud Storage store: until then copy the file here and give its path"
-    )
-
-
 def test_the_table_is_long_enough_and_names_each_row_once():
     assert len(BAD) >= 35
     assert len({row[0] for row in BAD}) == len(BAD)

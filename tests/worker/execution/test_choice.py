@@ -1,10 +1,11 @@
 import pytest
 
-from lfads_worker.execution import choice
+from lfads_worker.execution import choice, ray_pool
 from lfads_worker.execution.choice import Choice, choose
 from lfads_worker.execution.device import Devices, count_gpus
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.execution.trainers import OnProvenGPU
 
 CORES = Devices("cpu", 4)
 
@@ -70,3 +71,20 @@ def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path, visible, expected
 def test_devices_in_words():
     assert str(Devices("cpu", 1)) == "1 core"
     assert str(Devices("gpu", 2)) == "2 GPUs"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "kind"), [(None, "cpu"), ("None", "cpu"), ("nvidia-l4", "gpu"), ("nvidia-new", "gpu")]
+)
+def test_a_cluster_has_what_was_asked_for(accelerator, kind):
+    assert Devices.of_cluster(accelerator, 3) == Devices(kind, 3)
+
+
+def test_workers_of_a_cluster_prove_their_gpus_and_others_need_not(monkeypatch):
+    opened = []
+    monkeypatch.setattr(ray_pool, "RayPool", lambda factory, workers, **options: opened.append(factory))
+
+    for one in (Choice(2, gpus=True, address="head:6379"), Choice(2, gpus=True), Choice(2, gpus=False)):
+        one.open(ToyTrainer())
+
+    assert [type(factory) for factory in opened] == [OnProvenGPU, ToyTrainer, ToyTrainer]

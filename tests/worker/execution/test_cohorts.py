@@ -54,6 +54,13 @@ def test_members_per_cohort(asked, size, device, expected):
     assert members_per_cohort(asked, size, device, member_bytes=GB, device_bytes=15 * GB) == expected
 
 
+def test_what_is_needed_before_the_first_member_is_kept_free():
+    memory = {"member_bytes": GB, "device_bytes": 15 * GB}
+
+    assert members_per_cohort("Auto", 20, "gpu", fixed_bytes=2 * GB, **memory) == 10
+    assert members_per_cohort("Auto", 20, "gpu", fixed_bytes=40 * GB, **memory) == 1
+
+
 def test_a_member_too_large_for_the_device_still_gets_a_cohort():
     assert members_per_cohort("Auto", 4, "gpu", member_bytes=90 * GB, device_bytes=15 * GB) == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lfads_worker.errors import DeviceError
+from lfads_worker.errors import DeviceError, PausedError
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.training.state import CohortTask
@@ -118,13 +118,52 @@ def test_a_lost_machine_costs_its_cohort_and_no_result(cluster, caplog):
 def test_a_cluster_that_wants_another_token_is_a_sentence(monkeypatch):
     import ray
 
-    from lfads_worker.execution import ray_pool
+    from lfads_worker.execution import ray_cluster
+    from lfads_worker.execution.ray_pool import RayPool
 
     def refuse(**options):
         raise ConnectionError("Failed to connect to Ray cluster")
 
     monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.setattr(ray_pool.ray_environment, "require_reachable", lambda address: None)
+    monkeypatch.setattr(ray_cluster.ray_environment, "require_reachable", lambda address: None)
 
     with pytest.raises(DeviceError, match=r"does not let this process in .* RAY_AUTH_TOKEN"):
-        ray_pool.RayPool(ToyTrainer(), workers=1, address="10.0.0.1:6379")
+        RayPool(ToyTrainer(), workers=1, address="10.0.0.1:6379")
+
+
+def test_who_waits_for_workers_is_told_for_what_and_can_be_stopped(cluster, monkeypatch, caplog):
+    from lfads_worker.execution import ray_pool
+    from lfads_worker.execution.ray_pool import RayPool
+
+    caplog.set_level("INFO")
+    monkeypatch.setattr(ray_pool, "SECONDS_BETWEEN_WARNINGS", 0.1)
+    asked = []
+
+    def stop():
+        asked.append(1)
+        if len(asked) == 2:
+            raise PausedError("enough")
+
+    # Nothing in the cluster has a GPU.
+    with (
+        RayPool(ToyTrainer(), 1, gpus=True, address=cluster.address, while_waiting=stop) as pool,
+        pytest.raises(PausedError),
+    ):
+        list(pool.train(tasks(2), ignore))
+    assert len(asked) == 2
+    assert "wanted 1, each with one free GPU on Ray" in caplog.text
+
+
+def test_a_ray_that_does_not_start_in_time_is_a_sentence(monkeypatch):
+    import ray
+
+    from lfads_worker.execution.ray_pool import RayPool
+
+    def time_out(**options):
+        raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr(ray, "init", time_out)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "5" * 64)
+
+    with pytest.raises(DeviceError, match=r"did not in time \(The current node timed out .* --workers 0"):
+        RayPool(ToyTrainer(), workers=1)

@@ -1,10 +1,13 @@
 import pickle
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from lfads_worker import training
 from lfads_worker.errors import DeviceError
 from lfads_worker.execution.toy import ToyTrainer
-from lfads_worker.execution.trainers import PlainSpoken
+from lfads_worker.execution.trainers import OnProvenGPU, PlainSpoken, TensorFlowTrainer
 from lfads_worker.training.state import CohortTask
 
 TASK = CohortTask(
@@ -67,3 +70,31 @@ def test_tensorflows_own_error_is_recognised():
 
     with pytest.raises(DeviceError):
         raising(error).train_generation(TASK)
+
+
+def test_what_tensorflow_prints_while_it_is_loaded_is_not_heard(tmp_path, monkeypatch, capfd):
+    module = "lfads_worker.training.trainer"
+    (tmp_path / "trainer.py").write_text(
+        "import os\nos.write(2, b'greetings')\ndef CohortTrainer(*run): os.write(2, b'work')\n"
+    )
+    monkeypatch.setattr(training, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(training, "trainer", None, raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    del sys.modules[module]
+
+    TensorFlowTrainer(None, None)(1)
+
+    assert capfd.readouterr().err == "work"
+
+
+@pytest.mark.parametrize("found", [[], ["GPU:0"]], ids=["no GPU", "a GPU"])
+def test_a_worker_proves_that_it_sees_a_gpu_before_it_makes_a_trainer(monkeypatch, found):
+    config = SimpleNamespace(list_physical_devices=lambda kind: found if kind == "GPU" else ["CPU:0"])
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+    toy = ToyTrainer()
+
+    if found:
+        assert OnProvenGPU(toy)(None) is toy
+        return
+    with pytest.raises(DeviceError, match=r"wanted a GPU for each worker, found that TensorFlow sees none"):
+        OnProvenGPU(toy)(None)

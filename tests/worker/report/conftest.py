@@ -13,6 +13,7 @@ from lfads_worker.pbt.evolve import Decision
 from lfads_worker.pbt.population import Member, Population
 from lfads_worker.report import folder
 from lfads_worker.results.collect import collect
+from lfads_worker.results.output import in_folder
 from lfads_worker.training.averages import PosteriorAverages
 from lfads_worker.training.state import CohortState, EpochLog
 
@@ -46,14 +47,14 @@ def reported(tmp_path_factory):
     root = make_finished(
         tmp_path_factory.mktemp("reported") / "out", generations=3, members=4, diverged=[(1, 2)]
     )
-    write_report(root)
+    write_report(in_folder(root))
     return root
 
 
 @pytest.fixture
 def read(finished):
     """The same, read back."""
-    return lambda **kwargs: folder.read(finished(**kwargs))
+    return lambda **kwargs: folder.read(in_folder(finished(**kwargs)))
 
 
 def make_finished(
@@ -92,7 +93,7 @@ def make_finished(
     history = _history(rng, generations, members, epochs, searched, diverged, held_out)
     weights = {"readout/bias": np.zeros(neurons, np.float32)}
     report = check(data, run.spec.model.output_distribution)
-    collect(run, data, report, history, posterior, weights, run.spec.output.paths)
+    collect(run, data, report, history, posterior, weights, in_folder(root))
     return root
 
 

@@ -35,9 +35,12 @@ ABSENT = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, make_finished):
     from lfads_worker.report import folder
+    from lfads_worker.results.output import in_folder
 
     root = tmp_path_factory.mktemp("runs")
-    return {name: folder.read(make_finished(root / name, **options)) for name, options in RUNS.items()}
+    return {
+        name: folder.read(in_folder(make_finished(root / name, **options))) for name, options in RUNS.items()
+    }
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -4,6 +4,7 @@ import pytest
 
 from lfads_worker.errors import OutputError
 from lfads_worker.report import folder
+from lfads_worker.results.output import in_folder
 
 
 def test_an_unfinished_folder_is_refused_with_a_sentence(finished):
@@ -11,12 +12,12 @@ def test_an_unfinished_folder_is_refused_with_a_sentence(finished):
     (root / "results.json").unlink()
 
     with pytest.raises(OutputError, match=r"finished run is wanted, .* is one without results\.json; give"):
-        folder.read(root)
+        folder.read(in_folder(root))
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="is no folder"):
-        folder.read(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="is empty or not there"):
+        folder.read(in_folder(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_a_truncated_file_is_named_by_a_sentence(finished, name):
     path.write_bytes(path.read_bytes()[:50])
 
     with pytest.raises(OutputError, match="whole files of a finished run are wanted"):
-        folder.read(root)
+        folder.read(in_folder(root))
 
 
 def test_a_missing_file_is_told_too(finished):
@@ -36,7 +37,7 @@ def test_a_missing_file_is_told_too(finished):
     (root / "hyperparameters.csv").unlink()
 
     with pytest.raises(OutputError, match=r"hyperparameters\.csv"):
-        folder.read(root)
+        folder.read(in_folder(root))
 
 
 def test_results_can_be_given_before_they_are_written(finished):
@@ -45,7 +46,7 @@ def test_results_can_be_given_before_they_are_written(finished):
     (root / "results.json").unlink()
     document["best"]["valid_nll_held_out"] = float("nan")
 
-    run = folder.read(root, document)
+    run = folder.read(in_folder(root), document)
 
     assert run.results["best"]["valid_nll_held_out"] is None  # as a reader of the file would find it
     assert run.run.metadata.name == "made-up"

@@ -10,10 +10,11 @@ ARRAYS = (
 @pytest.mark.parametrize("inputs", [1, 2])
 def test_the_matlab_file_alone_tells_the_same(finished, read, inputs, tmp_path):
     from lfads_worker.report import folder
+    from lfads_worker.results.output import in_folder
 
     both = read(inputs=inputs, held_out=2, forward=3)
     (tmp_path / "out" / "rates.h5").unlink()
-    matlab = folder.read(tmp_path / "out").inferred
+    matlab = folder.read(in_folder(tmp_path / "out")).inferred
 
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(both.inferred, name), getattr(matlab, name), err_msg=name)

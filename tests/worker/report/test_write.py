@@ -1,7 +1,12 @@
 import hashlib
 import json
+import re
 
+import pytest
+
+from lfads_worker.errors import OutputError
 from lfads_worker.report.write import write_report
+from lfads_worker.results.output import in_folder
 
 
 def content(root):
@@ -19,9 +24,9 @@ def test_the_report_touches_no_file_of_the_results(reported):
 def test_drawing_again_gives_the_same_bytes(reported):
     before = content(reported)
 
-    page = write_report(reported)
+    page = write_report(in_folder(reported))
 
-    assert page == reported / "report" / "report.html"
+    assert page == str(reported / "report" / "report.html")
     assert content(reported) == before
 
 
@@ -30,7 +35,7 @@ def test_the_report_can_be_drawn_before_results_are_marked_as_finished(finished)
     document = json.loads((root / "results.json").read_text())
     (root / "results.json").unlink()
 
-    write_report(root, document)
+    write_report(in_folder(root), document)
 
     names = {path.name for path in (root / "report").iterdir()}
     assert names == {
@@ -39,3 +44,31 @@ def test_the_report_can_be_drawn_before_results_are_marked_as_finished(finished)
         "hyperparameters.png",
     }
     assert not (root / "results.json").exists()
+
+
+def without_columns(root, *names):
+    """Training logs as an earlier version wrote them."""
+    for path in (root / "training_logs").iterdir():
+        header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+        kept = [i for i, name in enumerate(header) if name not in names]
+        path.write_text("".join(",".join(row[i] for i in kept) + "\n" for row in (header, *rows)))
+
+
+def test_a_run_of_a_version_that_wrote_no_divergences_is_drawn_without_them(finished):
+    root = finished(generations=3, members=4)
+    without_columns(root, "kl_initial_condition_nats", "kl_inferred_inputs_nats")
+
+    write_report(in_folder(root))
+
+    page = (root / "report" / "report.html").read_text()
+
+    assert "nats about a trial" not in page
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page).lower().split()
+
+
+def test_a_log_without_what_every_version_wrote_is_a_sentence(finished):
+    root = finished()
+    without_columns(root, "valid_nll")
+
+    with pytest.raises(OutputError, match=r"member_000.csv lacks the columns valid_nll.*; copy the folder"):
+        write_report(in_folder(root))

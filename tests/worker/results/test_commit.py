@@ -12,7 +12,7 @@ import pytest
 from autolfads_spec.errors import StoreError
 from autolfads_spec.manifest import GenerationRecord, Lease, Manifest
 from lfads_worker.driver import Driver
-from lfads_worker.errors import FencedError, OutputError
+from lfads_worker.errors import FencedError, OutputError, RecordingChangedError
 from lfads_worker.execution.cohorts import cut
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
@@ -159,7 +159,9 @@ class TestResume:
     def test_another_recording_is_refused(self, run, store):
         drive(run, store)
 
-        with pytest.raises(OutputError, match=r"began with \(sha256 ab…\), found that data.h5 has another"):
+        with pytest.raises(
+            RecordingChangedError, match=r"began with \(sha256 ab…\), found that data.h5 has another"
+        ):
             hold(run, store, fingerprint="cd")
 
     def test_other_versions_are_told(self, run, store, caplog):
@@ -393,6 +395,40 @@ class TestHeartbeat:
 
         with commits.alive(interrupt=lambda: None, seconds=0.005):
             wait_until(lambda: "no heartbeat: out of reach" in caplog.text)
+
+    @pytest.mark.parametrize("reachable", [True, False])
+    def test_something_else_can_be_looked_at_with_each(self, run, store, reachable):
+        commits, looks = hold(run, store), []
+        if not reachable:
+            store.fault = lambda number, name: StoreError("out of reach")
+
+        with commits.alive(lambda: None, seconds=0.005, at_heartbeat=lambda: looks.append(1)):
+            wait_until(lambda: len(looks) > 2)
+
+
+class TestAttempts:
+    def test_an_attempt_writes_its_number_and_keeps_what_the_operator_wrote(self, run, store):
+        store.write("lease.json", Lease(attempt=2, driver_epoch=5, owner="uid").to_bytes())
+
+        commits = take_over(store, run, "ab", COHORTS, VERSIONS, attempt=3)
+
+        lease = Lease.model_validate_json(store.read("lease.json").content)
+        assert lease == Lease(attempt=3, driver_epoch=6, owner="uid")
+        assert (commits.manifest.attempt, commits.manifest.driver_epoch) == (3, 6)
+        assert manifest_of(store).attempt == 3
+
+    def test_a_run_that_belongs_to_a_later_attempt_is_not_taken_over(self, run, store):
+        take_over(store, run, "ab", COHORTS, VERSIONS, attempt=3)
+        before = dict(store.files)
+
+        with pytest.raises(FencedError):
+            take_over(store, run, "ab", COHORTS, VERSIONS, attempt=2)
+        assert store.files == before
+
+    def test_where_nobody_counts_the_number_stays(self, run, store):
+        take_over(store, run, "ab", COHORTS, VERSIONS, attempt=3)
+
+        assert hold(run, store).manifest.attempt == 3
 
 
 def wait_until(holds):

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,15 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
     second = write_weights(tmp_path / "b.npz", arrays)
 
     assert first == second
+
+
+def test_releases_of_python_give_the_same_archive(tmp_path):
+    write_weights(tmp_path / "a.npz", named_arrays(np.arange(11, dtype=np.float32), PARAMETERS))
+
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        entries = archive.infolist()
+    # Headers for large files, which releases write in different ways, would be of version 45.
+    assert {(entry.create_version, entry.extract_version, entry.extra) for entry in entries} == {
+        (20, 20, b"")
+    }
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}

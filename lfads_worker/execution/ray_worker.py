@@ -1,0 +1,160 @@
+"""One worker on Ray: the process that holds a trainer, and what the pool knows of it.
+
+One of the modules that import Ray; which they are is a contract in `pyproject.toml`. Knows
+no other worker and no queue.
+"""
+
+import os
+import pickle
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask
+
+
+class Place(NamedTuple):
+    """Where a worker is."""
+
+    node: str
+    host: str
+    process: int
+
+
+class CohortWorker:
+    """One device: holds a trainer, trains one cohort at a time, tells how far it is.
+
+    Results travel as bytes, so that the driver gets arrays of its own instead of views that
+    keep Ray's shared memory full.
+    """
+
+    def __init__(self, trainer_factory: TrainerFactory, threads: int | None) -> None:
+        self._factory = trainer_factory
+        self._threads = threads
+        self._made: Trainer | None = None
+        self._epochs_done = 0
+
+    # The trainer is made by the first call and not by __init__, so that its errors come back as themselves.
+    @property
+    def _trainer(self) -> Trainer:
+        if self._made is None:
+            self._made = self._factory(self._threads)
+        return self._made
+
+    def train(self, task: CohortTask) -> bytes:
+        self._epochs_done = 0
+
+        def note(epochs_done: int, epochs: int) -> None:
+            del epochs
+            self._epochs_done = epochs_done
+
+        return pickle.dumps(self._trainer.train_generation(task, note))
+
+    @ray.method(concurrency_group="progress")  # type: ignore[untyped-decorator]
+    def epochs_done(self) -> int:
+        return self._epochs_done
+
+    def posterior_averages(self, state: CohortState, row: int, samples: int) -> bytes:
+        return pickle.dumps(self._trainer.posterior_averages(state, row, samples))
+
+    def parameter_names_and_shapes(self) -> Shapes:
+        return self._trainer.parameter_names_and_shapes()
+
+    def place(self) -> Place:
+        return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker as the pool sees it: starting (`greeting`), idle, or busy (`task`, `result`).
+
+    Attributes:
+      actor: Ray's handle of the process.
+      greeting: reference to its place; None once that is known.
+      place: where it is, once it has answered.
+      task: what it trains.
+      result: reference to the result of `task`.
+      progress: reference to an answer to `epochs_done`.
+    """
+
+    actor: Any
+    greeting: Any
+    place: Place | None = None
+    task: CohortTask | None = None
+    result: Any = None
+    progress: Any = None
+
+    @classmethod
+    def start(cls, trainer_factory: Any, threads: int | None, options: Mapping[str, Any]) -> "Worker":
+        """Asks Ray for a worker, which comes when there is room for it.
+
+        Args:
+          trainer_factory: reference to what makes its trainer.
+          threads: for one operation; None leaves it to TensorFlow.
+          options: Ray's, what it takes of its machine.
+        """
+        remote = ray.remote(concurrency_groups={"progress": 1})(CohortWorker)
+        actor = remote.options(**options).remote(trainer_factory, threads)
+        return cls(actor, greeting=actor.place.remote())
+
+    @property
+    def is_idle(self) -> bool:
+        return self.place is not None and self.task is None
+
+    def greet(self) -> Place:
+        """Notes where it is.
+
+        Raises:
+          RayActorError: if it could not start.
+        """
+        self.place = Place(*ray.get(self.greeting))
+        self.greeting = None
+        return self.place
+
+    def give(self, task: CohortTask) -> None:
+        """Lets it train."""
+        self.task, self.result = task, self.actor.train.remote(task)
+
+    def take(self) -> CohortResult:
+        """What it has trained; it is idle then, also after an error.
+
+        Raises:
+          RayActorError: if it ended; whatever went wrong in it is raised as itself.
+        """
+        reference = self.result
+        self.task = self.result = self.progress = None
+        result: CohortResult = pickle.loads(answer(reference))
+        return result
+
+    def epochs_done(self) -> int | None:
+        """How far it is, asked for the time before; None if it has not answered, or died."""
+        if self.progress is None:
+            self.progress = self.actor.epochs_done.remote()
+            return None
+        try:
+            epochs_done: int = ray.get(self.progress, timeout=0)
+        except GetTimeoutError:  # too busy to answer
+            return None
+        except RayActorError:  # dead: its result says so too
+            self.progress = None
+            return None
+        self.progress = None
+        return epochs_done
+
+    def end(self) -> None:
+        """Ends its process; it may be out of reach rather than dead, and its device must be free."""
+        ray.kill(self.actor)
+
+
+def answer(reference: Any) -> Any:
+    """What a worker answered; an error raised there is raised here as itself."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        cause = error.cause
+        raise cause if isinstance(cause, Exception) else error from error

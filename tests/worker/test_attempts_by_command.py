@@ -1,0 +1,340 @@
+"""`autolfads run --attempt N` from the outside, with a toy for TensorFlow: what the operator relies on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from autolfads_spec import dump_run
+from autolfads_spec.attempt import AttemptEnd, Wish
+from autolfads_spec.manifest import Lease, Manifest
+from autolfads_spec.store import FolderStore
+from lfads_worker import cli
+from lfads_worker.data.source import fingerprint
+from lfads_worker.errors import DeviceError
+from lfads_worker.execution import choice
+from lfads_worker.execution.choice import Choice
+from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.results import commit
+
+
+def toy(spec, data):
+    return ToyTrainer(spec.population.seed, data.trials, data.time, data.neurons)
+
+
+@pytest.fixture
+def invoke(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cli, "make_trainer", toy)
+    monkeypatch.setattr(choice, "prepare_this_process", lambda threads: None)
+    return lambda *arguments: CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def drive(invoke, make_run, tmp_path):
+    """`drive(attempt, *options, **blocks)`: runs an attempt at the run in out/."""
+    synthesize(invoke)
+    options = ("--workers", 0)
+
+    def call(attempt, *more, **blocks):
+        blocks["output"] = {"posteriorSamples": 2, "report": False, **blocks.get("output", {})}
+        (tmp_path / "run.yaml").write_text(dump_run(make_run(**blocks)))
+        return invoke("run", "run.yaml", "--attempt", attempt, *(more or options))
+
+    return call
+
+
+def synthesize(invoke, *more):
+    options = ("--conditions", 4, "--trials-per-condition", 15, "--bins", 10)
+    assert invoke("synthesize", "lorenz", "data.h5", *options, *more).exit_code == 0
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FolderStore(tmp_path / "out")
+
+
+def lease_of(store):
+    return Lease.model_validate_json(store.read("lease.json").content)
+
+
+def manifest_of(store):
+    return Manifest.model_validate_json(store.read("manifest.json").content)
+
+
+def end_of(store, attempt):
+    return AttemptEnd.model_validate_json(store.read(f"attempts/{attempt:02d}/end.json").content)
+
+
+def results_of(store):
+    measured = ("autolfads.log", "timing.csv", "manifest.json", "lease.json", "wish.json")
+    measured += ("generations/", "checkpoints/", "attempts/")
+    return {name: store.read(name).content for name in store.names() if not name.startswith(measured)}
+
+
+def pausing(store, when, attempt=1):
+    """A trainer during whose generation `when` the operator wishes a pause."""
+
+    class Pausing(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            if (task.generation, task.cohort) == (when, 0):
+                store.write("wish.json", Wish(attempt=attempt, pause=True, why="suspended").to_bytes())
+            return super().train_generation(task, progress)
+
+    return lambda spec, data: Pausing(spec.population.seed, data.trials, data.time, data.neurons)
+
+
+def test_the_first_attempt_begins_where_the_operator_has_written(drive, store):
+    store.write("lease.json", Lease(attempt=1, owner="uid-1").to_bytes())
+    store.write("wish.json", Wish(attempt=1).to_bytes())
+
+    result = drive(1)
+
+    assert result.exit_code == 0, result.output
+    assert lease_of(store) == Lease(attempt=1, driver_epoch=1, owner="uid-1")
+    assert manifest_of(store).attempt == 1
+    end = end_of(store, 1)
+    assert (end.end_class, end.driver_epoch, end.generation) == ("ok", 1, 3)
+    assert end.message == "toy is finished: its results are in out"
+
+
+def test_a_driver_writes_the_lease_where_the_operator_has_not(drive, store):
+    assert drive(2).exit_code == 0
+
+    assert lease_of(store) == Lease(attempt=2, driver_epoch=1)
+    assert manifest_of(store).attempt == 2
+
+
+def test_a_driver_of_an_earlier_attempt_writes_nothing(drive, store, tmp_path):
+    store.write("lease.json", Lease(attempt=3).to_bytes())
+
+    result = drive(2)
+
+    assert result.exit_code == 5
+    assert "found that it belongs to attempt 3" in result.stderr
+    assert store.names() == ["lease.json"]
+
+
+def test_a_driver_that_loses_the_run_while_it_trains_has_no_last_word(drive, store, monkeypatch, tmp_path):
+    class Superseded(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            if (task.generation, task.cohort) == (1, 0):
+                run, found = cli.load_run(tmp_path / "run.yaml"), fingerprint(tmp_path / "data.h5")
+                commit.take_over(store, run, found, ((0,),), {}, attempt=2)
+            return super().train_generation(task, progress)
+
+    monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Superseded(1))
+
+    assert drive(1).exit_code == 5
+    assert (manifest_of(store).attempt, manifest_of(store).generation) == (2, 0)
+    assert not store.names("attempts/")
+
+
+def test_a_pause_ends_at_a_committed_generation_and_the_next_attempt_ends_with_the_same_bytes(
+    drive, store, monkeypatch, tmp_path
+):
+    assert drive(1).exit_code == 0
+    (tmp_path / "out").rename(tmp_path / "undisturbed")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "make_trainer", pausing(store, when=1))
+        paused = drive(1)
+
+    assert paused.exit_code == 0
+    assert paused.stderr.endswith(
+        "paused (suspended): what is committed is kept, and the next attempt goes on from there\n"
+    )
+    assert (manifest_of(store).generation, end_of(store, 1).generation) == (1, 1)
+    assert end_of(store, 1).end_class == "paused"
+    assert "results.json" not in store.names()
+
+    resumed = drive(2)  # the wish was for attempt 1
+
+    assert resumed.exit_code == 0
+    assert "going on after generation 1" in resumed.stderr
+    assert end_of(store, 2).end_class == "ok"
+    assert results_of(store) == results_of(FolderStore(tmp_path / "undisturbed"))
+
+
+def test_a_pause_that_is_wanted_from_the_start_trains_nothing(drive, store, monkeypatch):
+    store.write("wish.json", Wish(attempt=1, pause=True).to_bytes())
+    monkeypatch.setattr(choice.Choice, "open", lambda self, *how, **more: 1 / 0)
+
+    assert drive(1).exit_code == 0
+    assert (end_of(store, 1).end_class, end_of(store, 1).generation) == ("paused", None)
+
+
+def test_a_pause_during_the_last_generation_comes_too_late(drive, store, monkeypatch):
+    monkeypatch.setattr(cli, "make_trainer", pausing(store, when=3))
+
+    assert drive(1).exit_code == 0
+    assert end_of(store, 1).end_class == "ok"
+
+
+def test_a_finished_run_ends_well_at_once(drive, store, monkeypatch):
+    drive(1)
+    before = results_of(store)
+    monkeypatch.setattr(choice.Choice, "open", lambda self, *how, **more: 1 / 0)
+
+    assert drive(2).exit_code == 0
+    assert (end_of(store, 2).end_class, end_of(store, 2).generation) == ("ok", 3)
+    assert results_of(store) == before
+
+
+def assert_end(result, store, attempt, end, exit_code):
+    """The operator reads what the console says."""
+    assert result.exit_code == exit_code, result.output
+    document = end_of(store, attempt)
+    assert document.end_class == end
+    said = [
+        line.partition(": ")[2] for line in result.stderr.splitlines() if line.startswith(("error", "int"))
+    ]
+    assert document.message.splitlines() == said
+
+
+def test_a_bad_recording_is_told_before_the_run_is_taken_over(drive, store, tmp_path):
+    store.write("lease.json", Lease(attempt=1).to_bytes())
+    (tmp_path / "data.h5").write_bytes(b"not a recording")
+
+    assert_end(drive(1), store, 1, "bad-input", 3)
+    assert store.names() == ["attempts/01/end.json", "lease.json"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_recording_that_has_changed_is_told(drive, store, invoke, monkeypatch, finished):
+    with monkeypatch.context() as patch:
+        if not finished:
+            patch.setattr(cli, "make_trainer", pausing(store, when=1))
+        drive(1)
+    synthesize(invoke, "--seed", 9, "--overwrite")
+
+    assert_end(drive(2), store, 2, "data-changed", 5)
+
+
+def test_a_folder_of_another_run_is_told(drive, store):
+    drive(1)
+
+    assert_end(drive(2, population={"seed": 7}), store, 2, "output-taken", 5)
+
+
+def test_a_model_that_does_not_fit_the_recording_is_told(drive, store):
+    assert_end(drive(1, model={"icSegmentBins": 10}), store, 1, "bad-config", 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "end", "exit_code"),
+    [
+        (DeviceError("wanted a GPU, found none; wait"), "device-not-ready", 6),
+        (KeyboardInterrupt(), "interrupted", 130),
+        (MemoryError(), "out-of-memory", 6),
+        (ZeroDivisionError("a fault"), "internal", 1),
+    ],
+    ids=["device", "interrupt", "memory", "fault"],
+)
+def test_whatever_ends_training_is_told(drive, store, monkeypatch, error, end, exit_code):
+    class Failing(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            if task.generation == 1:
+                raise error
+            return super().train_generation(task, progress)
+
+    monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Failing(1))
+
+    assert_end(drive(1), store, 1, end, exit_code)
+    assert end_of(store, 1).generation == 0
+
+
+def test_a_population_without_a_member_left_is_told(drive, store, monkeypatch):
+    class Diverging(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            result = super().train_generation(task, progress)
+            return replace(result, scores=np.full(len(task.member_ids), np.nan))
+
+    monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Diverging(1))
+
+    assert_end(drive(1), store, 1, "diverged", 4)
+
+
+def test_a_later_attempt_goes_on_although_the_first_one_wanted_a_new_folder(drive, store, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "make_trainer", pausing(store, when=1))
+        drive(1, resume={"policy": "Never"})
+
+    assert drive(2, resume={"policy": "Never"}).exit_code == 0
+
+
+def test_lines_of_json_say_what_they_are_about_and_nothing_of_the_recording(drive, store):
+    result = drive(1, "--workers", 0, "--log-format", "json")
+
+    assert result.stdout == ""
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {(line["run"], line["attempt"]) for line in lines} == {("toy", 1)}
+    assert {"time", "severity", "logger", "message"} <= set(lines[0])
+    assert "generation" not in lines[0]
+    seen = [line["generation"] for line in lines if "generation" in line]
+    assert seen == sorted(seen)
+    assert seen[-1] == 3
+    assert not any("data.h5" in line["message"] for line in lines)
+
+
+def test_an_error_is_a_line_of_json_too(drive, tmp_path):
+    (tmp_path / "data.h5").unlink()
+
+    result = drive(1, "--workers", 0, "--log-format", "json")
+
+    last = json.loads(result.stderr.splitlines()[-1])
+    assert (last["severity"], last["attempt"]) == ("ERROR", 1)
+    assert last["message"].startswith("data.uri: a recording is wanted")
+
+
+class TestInACluster:
+    """RAY_ADDRESS is there: what is trained on is what the spec asks for, not what the head has."""
+
+    @pytest.fixture
+    def prepared(self, drive, monkeypatch):
+        """`prepared(accelerator, attempt)`: how the population would be trained."""
+        from lfads_worker import local_run
+
+        made = []
+
+        def keep(*arguments):
+            made.append(local_run_prepare(*arguments))
+            raise DeviceError("enough")
+
+        local_run_prepare = local_run.prepare
+        monkeypatch.setattr(local_run, "prepare", keep)
+        monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+
+        def call(accelerator, size=5, **more):
+            compute = {"workers": {"desired": 2}, **more}
+            compute |= {"accelerator": {"type": accelerator, "countPerWorker": 2}} if accelerator else {}
+            drive(1, "--quiet", compute=compute, population={"size": size})
+            return made[-1]
+
+        return call
+
+    @pytest.mark.parametrize("accelerator", [None, "None"])
+    def test_workers_without_accelerator_train_as_this_machine_would(self, prepared, accelerator):
+        found = prepared(accelerator)
+
+        assert found.choice == Choice(2 if accelerator is None else 3, gpus=False, address="10.0.0.1:6379")
+        assert found.choice.threads == 1
+        assert found.cohorts == ((0, 1), (2, 3), (4,))  # as on any CPU
+
+    def test_workers_with_an_accelerator_train_on_it_with_what_its_memory_carries(self, prepared):
+        found = prepared("nvidia-l4", size=10)
+
+        assert found.choice == Choice(1, gpus=True, address="10.0.0.1:6379")
+        assert found.cohorts == (tuple(range(10)),)
+
+    def test_there_is_a_worker_for_every_device_of_a_machine(self, prepared):
+        assert prepared("nvidia-l4", size=10, membersPerCohort=1).choice.workers == 4
+
+    def test_the_memory_of_the_head_does_not_matter(self, prepared, monkeypatch):
+        from lfads_worker import local_run
+
+        monkeypatch.setattr(local_run, "memory_bytes", lambda: 1)
+
+        assert not [warning for warning in prepared("None").report.warnings if "memory" in warning]
