@@ -1,0 +1,171 @@
+"""Why an attempt is over, and what follows from that; a table from what was observed to a `Reason`.
+
+What a driver said itself comes first. Where it could not say anything, KubeRay's reason and the pods
+tell. What follows hangs on the Reason alone, because that is what the status keeps of an attempt.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from autolfads_operator.observed import FolderProblem, Pod
+from autolfads_operator.situation import Situation
+from autolfads_spec.attempt import AttemptEnd, EndClass
+from autolfads_spec.status import Reason
+
+
+class Outcome(Enum):
+    """What follows from the end of an attempt."""
+
+    SUCCEEDED = "the run is complete"
+    PAUSED = "go on when the user wants"
+    NO_MACHINES = "stop until the user changes something: waiting longer only costs"
+    RETRY = "the same may succeed with other machines, or later"
+    FATAL = "the user must mend something"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """That an attempt is over.
+
+    Attributes:
+      reason: why.
+      message: the same as a sentence for people.
+    """
+
+    reason: Reason
+    message: str
+
+    @property
+    def outcome(self) -> Outcome:
+        return outcome(self.reason)
+
+
+_OUTCOMES = {
+    Reason.SUCCEEDED: Outcome.SUCCEEDED,
+    Reason.PAUSED_BY_USER: Outcome.PAUSED,
+    Reason.STOCKOUT: Outcome.NO_MACHINES,
+    Reason.UNSCHEDULABLE: Outcome.NO_MACHINES,
+    Reason.IMAGE_PULL: Outcome.NO_MACHINES,
+    Reason.BAD_INPUT: Outcome.FATAL,
+    Reason.DATA_CHANGED: Outcome.FATAL,
+    Reason.INVALID_SPEC: Outcome.FATAL,
+    Reason.OUTPUT_TAKEN: Outcome.FATAL,
+    Reason.ALL_MEMBERS_DIVERGED: Outcome.FATAL,
+    Reason.OUT_OF_MEMORY: Outcome.FATAL,
+    Reason.DEADLINE_EXCEEDED: Outcome.FATAL,
+    Reason.BUDGET_EXCEEDED: Outcome.FATAL,
+}
+
+_SAID_BY_DRIVER = {
+    EndClass.OK: Reason.SUCCEEDED,
+    EndClass.PAUSED: Reason.PAUSED_BY_USER,
+    EndClass.BAD_INPUT: Reason.BAD_INPUT,
+    EndClass.DATA_CHANGED: Reason.DATA_CHANGED,
+    EndClass.BAD_CONFIG: Reason.INVALID_SPEC,
+    EndClass.OUTPUT_TAKEN: Reason.OUTPUT_TAKEN,
+    EndClass.DIVERGED: Reason.ALL_MEMBERS_DIVERGED,
+    EndClass.DEVICE_NOT_READY: Reason.GPU_NOT_READY,
+    EndClass.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
+    EndClass.STORE_UNAVAILABLE: Reason.STORAGE_UNAVAILABLE,
+    EndClass.INTERRUPTED: Reason.HEAD_LOST,
+    EndClass.INTERNAL: Reason.DRIVER_FAILED,
+}
+
+_SAID_BY_KUBERAY = {
+    "DeadlineExceeded": Reason.DEADLINE_EXCEEDED,
+    "PreRunningDeadlineExceeded": Reason.STOCKOUT,
+    "JobStatusCheckTimeoutExceeded": Reason.HEAD_LOST,
+    "ValidationFailed": Reason.INVALID_SPEC,
+}
+
+IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+
+
+def outcome(reason: Reason) -> Outcome:
+    """What follows; whatever is not in the table is worth another attempt."""
+    return _OUTCOMES.get(reason, Outcome.RETRY)
+
+
+def said(end: AttemptEnd | None) -> Reason | None:
+    """The Reason of what a driver has written."""
+    return _SAID_BY_DRIVER[end.end_class] if end is not None else None
+
+
+def said_by_driver(situation: Situation) -> Ending | None:
+    """The end of the present attempt in its newest driver's own words."""
+    end = situation.last_end
+    return Ending(_SAID_BY_DRIVER[end.end_class], end.message) if end is not None else None
+
+
+def ended_by_itself(situation: Situation) -> Ending | None:
+    """Why the present attempt is over, without our doing; None while it is not, or nobody can tell.
+
+    An attempt is over when KubeRay has given it up, or when its RayJob is gone or going. While the
+    output folder cannot be read nobody knows what its driver has said, and nothing is decided.
+    """
+    if not situation.is_started or situation.is_live or situation.folder is None:
+        return None
+    job = situation.ray_job
+    is_gone = job is None or job.deleted_at is not None
+    said = said_by_driver(situation)
+    if said is not None and not (is_gone and said.reason is Reason.HEAD_LOST):
+        return said
+    if job is None or is_gone:
+        return Ending(Reason.RAYJOB_DELETED, "its RayJob was deleted by somebody else")
+    if job.job_status == "SUCCEEDED" and situation.folder.has_results:
+        return Ending(Reason.SUCCEEDED, "the results are written")
+    return _post_mortem(situation, job.reason, job.message)
+
+
+def _post_mortem(situation: Situation, reason: str, message: str) -> Ending:
+    """Of an attempt whose driver said nothing."""
+    told = f"KubeRay says {reason or 'nothing'}" + (f": {message}" if message else "")
+    found = _SAID_BY_KUBERAY.get(reason, Reason.DRIVER_FAILED)
+    if reason == "PreRunningDeadlineExceeded":
+        return no_machines(situation, told)
+    if found is Reason.INVALID_SPEC:
+        return Ending(
+            found,
+            f"wanted KubeRay to accept the RayJob, found that it does not ({message}); this is a defect of "
+            "the operator or a KubeRay that it does not know",
+        )
+    if head_ran_out_of_memory(situation) and found is not Reason.DEADLINE_EXCEEDED:
+        return Ending(
+            Reason.HEAD_OUT_OF_MEMORY,
+            f"wanted the head to live within {situation.spec.compute.head.memory}, found that it used more; "
+            "raise spec.compute.head.memory",
+        )
+    if found is Reason.HEAD_LOST:
+        return Ending(found, f"Ray's head did not answer any more ({told})")
+    return Ending(found, f"the driver ended without saying why ({told})")
+
+
+def head_ran_out_of_memory(situation: Situation) -> bool:
+    """Whether the kernel has killed a head of the present attempt."""
+    pods = situation.observed.pods
+    return any(p.reason == "OOMKilled" for p in pods if p.attempt == situation.attempt and p.role == "head")
+
+
+def no_machines(situation: Situation, told: str) -> Ending:
+    """That machines did not come in time, for the reason that the pods give."""
+    waited = f"within {situation.spec.schedule.provisioning_timeout} (spec.schedule.provisioningTimeout)"
+    cure = "set spec.suspend to true and back to false to try again"
+    pods = [pod for pod in situation.observed.pods if pod.attempt == situation.attempt]
+    for pod in pods:
+        if pod.reason in IMAGE_PROBLEMS:
+            return Ending(
+                Reason.IMAGE_PULL,
+                f"wanted pod {pod.name} to run {waited}, found {_image(pod)}; mend it and {cure}",
+            )
+    stuck = next((pod.unschedulable for pod in pods if pod.unschedulable), None)
+    found = f"that no node takes them: {stuck}" if stuck else f"too few ({told})"
+    return Ending(Reason.STOCKOUT, f"wanted machines {waited}, found {found}; {cure}")
+
+
+def _image(pod: Pod) -> str:
+    return f"{pod.reason}: {pod.message}" if pod.message else pod.reason
+
+
+def folder_reason(problem: FolderProblem) -> Reason:
+    """The Reason of a problem of the output folder."""
+    return Reason.STORAGE_DENIED if problem is FolderProblem.DENIED else Reason.STORAGE_UNAVAILABLE

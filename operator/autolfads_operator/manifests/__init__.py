@@ -1,0 +1,1 @@
+"""Kubernetes objects that the operator makes, as plain mappings; pure functions of the run."""

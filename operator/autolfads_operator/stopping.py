@@ -1,0 +1,87 @@
+"""Stopping a driver that is well: at the end of its generation when there is time, else at once.
+
+The operator writes a wish, the driver ends after it has committed, and only then its machines go. How
+long that may take is bounded by the wish itself, which says since when it has stood there.
+"""
+
+from dataclasses import dataclass
+
+from autolfads_operator import endings, times
+from autolfads_operator.actions import WriteWish
+from autolfads_operator.endings import Ending
+from autolfads_operator.situation import Situation
+from autolfads_spec.attempt import Wish
+from autolfads_spec.lifecycle import seconds
+from autolfads_spec.status import ConditionType, Reason
+
+
+@dataclass(frozen=True)
+class Stop:
+    """That a run is to stop.
+
+    Attributes:
+      reason: why, and what its attempt will be said to have ended for.
+      why: the same as a sentence.
+    """
+
+    reason: Reason
+    why: str
+
+
+def wanted(situation: Situation) -> Stop | None:
+    """Why the run should not train now; the more final reason first. A budget's place is here too."""
+    deadline = situation.spec.schedule.deadline
+    if situation.elapsed_seconds > seconds(deadline):
+        return Stop(
+            Reason.DEADLINE_EXCEEDED,
+            f"wanted the run to end within {deadline} (spec.schedule.deadline), found that it did not; what "
+            "is committed is safe: apply it again with a later deadline to go on",
+        )
+    if situation.spec.suspend:
+        return Stop(Reason.PAUSED_BY_USER, "spec.suspend is true")
+    return None
+
+
+def stopped(situation: Situation, stop: Stop) -> Ending | None:
+    """That the present attempt may be taken down now; None while its driver is given time."""
+    if not situation.is_live:
+        return None
+    said = endings.said_by_driver(situation)
+    if said is not None and said.reason is Reason.PAUSED_BY_USER:
+        return Ending(stop.reason, stop.why)
+    if situation.folder is not None and not situation.has_begun:
+        return Ending(stop.reason, stop.why)  # there is nothing to lose
+    if _waited_seconds(situation) > _patience_seconds(situation):
+        return Ending(
+            stop.reason, f"{stop.why}; the generation under way did not end in time and is repeated"
+        )
+    return None
+
+
+def wish(situation: Situation, pause: bool, why: str) -> tuple[WriteWish, ...]:
+    """Tells the driver of the present attempt, unless that stands there already."""
+    if situation.folder is None or not situation.has_begun:
+        return ()
+    found = situation.folder.wish
+    stands = found is not None and found.attempt == situation.attempt and found.pause
+    if stands == pause:
+        return ()
+    return (
+        WriteWish(
+            Wish(attempt=situation.attempt, pause=pause, why=why, asked_at=times.written(situation.now))
+        ),
+    )
+
+
+def _waited_seconds(situation: Situation) -> float:
+    if situation.folder is None:
+        # Nobody can be asked; the driver cannot commit either.
+        return times.seconds_since(situation.since(ConditionType.STORAGE_WRITABLE, "False"), situation.now)
+    found = situation.folder.wish
+    if found is None or found.attempt != situation.attempt or not found.pause:
+        return 0.0
+    return times.seconds_since(times.parsed_or_none(found.asked_at), situation.now)
+
+
+def _patience_seconds(situation: Situation) -> float:
+    return max(situation.terms.pause_wait_seconds, 2 * situation.median_generation_seconds)

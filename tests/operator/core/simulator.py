@@ -1,0 +1,554 @@
+"""A cluster, an output folder, KubeRay and a driver in memory, roughly as the real ones behave.
+
+Nothing here calls the operator's code but `plan`, and nothing here is shared with it: what a RayJob, a
+lease or a driver does is written down a second time, from KubeRay's source and the run's contract.
+Every part moves only when it is told to, one step at a time, so a test can order the steps as it likes,
+kill anything between two of them, and let two operators act on what they saw long ago.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from autolfads_operator import actions, plan
+from autolfads_operator.manifests import names
+from autolfads_operator.observed import (
+    CustomResource,
+    FolderProblem,
+    KubeRay,
+    Observed,
+    OutputFolder,
+    Pod,
+    PodRole,
+    RayCluster,
+    RayJob,
+)
+from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
+from autolfads_spec.manifest import BestMember, CommittedGeneration, Lease, Manifest, StoredFile
+from autolfads_spec.status import RunStatus
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+GENERATION_SECONDS = 60.0
+# What may be done for a run that has ended.
+CLEANUP = (actions.DeleteRayJob, actions.PostEvent, actions.RemoveRun, actions.RemoveFinalizer)
+
+
+class OutdatedActionError(Exception):
+    """An action found the world otherwise than observed; the rest of its plan is dropped."""
+
+
+def text(time):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class Job:
+    """A RayJob and what KubeRay made for it."""
+
+    name: str
+    uid: str
+    attempt: int
+    created: datetime
+    deployment_status: str = ""
+    job_status: str = ""
+    reason: str = ""
+    deleted_at: datetime | None = None
+    replicas: int | None = None  # of its RayCluster; None: there is none
+    head: bool = False
+    ended: datetime | None = None
+    submitted: datetime | None = None
+    driver: "Driver | None" = None
+
+
+@dataclass
+class Driver:
+    """The process on the head."""
+
+    attempt: int
+    epoch: int = 0
+    stalled: bool = False
+    exit_status: int | None = None
+
+
+@dataclass
+class Folder:
+    lease: Lease | None = None
+    lease_version: int = 0
+    manifest: Manifest | None = None
+    manifest_version: int = 0
+    wish: Wish | None = None
+    ends: dict = field(default_factory=dict)
+    results: bool = False
+
+
+class World:
+    """All that exists, and the steps of everybody but the operators."""
+
+    def __init__(self, run, terms, generations=3):
+        self.run, self.terms, self.generations = run, terms, generations
+        self.now = START
+        self.status = RunStatus()
+        self.resource_generation = 1
+        self.finalizers: set[str] = set()
+        self.deleted_at = None
+        self.annotations: dict[str, str] = {}
+        self.gone = False
+        self.jobs: dict[str, Job] = {}
+        self.config_maps: dict[str, object] = {}
+        self.folder = Folder()
+        self.store_up = True
+        self.machines = True  # whether nodes are given out
+        self.kuberay_up = True
+        self.data_problem: EndClass | None = None
+        self.last_words: EndClass | None = None  # of the next driver that ends badly
+        self.uids = 0
+        # What the invariants look at.
+        self.created: list[tuple[int, bool]] = []
+        self.commits: list[tuple[int, int]] = []
+        self.ever_driven: set[int] = set()
+        self.best_seen = 0
+        self.done: list[object] = []
+
+    # Time.
+
+    def pass_time(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+    # Users and faults.
+
+    def change(self, **update):
+        spec = self.run.spec.model_copy(update=update)
+        self.run = self.run.model_copy(update={"spec": spec})
+        self.resource_generation += 1
+
+    def delete(self):
+        if self.deleted_at is None and not self.gone:
+            self.deleted_at = self.now
+            self._collect()
+
+    def delete_job_by_hand(self):
+        for job in self.jobs.values():
+            job.deleted_at = job.deleted_at or self.now
+
+    def lose_head(self):
+        """The pod is gone, its driver with it; KubeRay will make another."""
+        for job in self.jobs.values():
+            if job.head:
+                job.head, job.driver = False, None
+
+    def lose_cluster(self):
+        for job in self.jobs.values():
+            if job.replicas is not None:
+                job.replicas, job.head, job.driver = 0, False, None
+
+    def stall(self):
+        for driver in self._drivers():
+            driver.stalled = True
+
+    def end_driver(self, end_class):
+        for driver in self._drivers():
+            self._end(driver, end_class, 1)
+
+    def kill_driver(self):
+        for driver in self._drivers():
+            driver.exit_status = 137
+
+    def _drivers(self):
+        return [job.driver for job in self.jobs.values() if job.driver and job.driver.exit_status is None]
+
+    # KubeRay.
+
+    def kuberay_step(self):
+        if not self.kuberay_up:
+            return
+        for job in list(self.jobs.values()):
+            self._move(job)
+
+    def _move(self, job):
+        if job.deleted_at is not None:
+            if job.driver is not None and job.driver.exit_status is None and not job.driver.stalled:
+                self._end(job.driver, EndClass.INTERRUPTED, 143)
+            del self.jobs[job.name]
+            return
+        if job.deployment_status in ("Complete", "Failed"):
+            if (self.now - job.ended).total_seconds() > 120:
+                job.replicas, job.head, job.driver = None, False, None
+            return
+        if job.deployment_status == "":
+            job.deployment_status, job.replicas = "Initializing", 0
+            return
+        if not job.head:
+            if self.machines:
+                job.head = True
+            elif (self.now - job.created).total_seconds() > 2700:
+                job.deployment_status, job.reason, job.ended = (
+                    "Failed",
+                    "PreRunningDeadlineExceeded",
+                    self.now,
+                )
+            return
+        job.deployment_status = "Running"
+        if job.driver is None:
+            job.driver, job.submitted, job.job_status = Driver(job.attempt), self.now, "RUNNING"
+            return
+        if job.driver.exit_status is not None:
+            good = job.driver.exit_status == 0
+            job.job_status = "SUCCEEDED" if good else "FAILED"
+            job.deployment_status = "Complete" if good else "Failed"
+            job.reason, job.ended = "" if good else "AppFailed", self.now
+
+    # The driver.
+
+    def driver_step(self):
+        for driver in self._drivers():
+            if not driver.stalled and self.store_up:
+                self._drive(driver)
+
+    def _drive(self, driver):
+        folder = self.folder
+        if driver.epoch == 0:
+            self._take_over(driver)
+            return
+        if (folder.manifest.attempt, folder.manifest.driver_epoch) != (driver.attempt, driver.epoch):
+            driver.exit_status = 9  # fenced: it writes nothing
+            return
+        self._write(heartbeat=text(self.now))
+        wish = folder.wish
+        if wish is not None and wish.attempt == driver.attempt and wish.pause:
+            self._end(driver, EndClass.PAUSED, 0)
+            return
+        if self._workers(driver.attempt) > 0:
+            self._commit(driver)
+
+    def _take_over(self, driver):
+        folder = self.folder
+        if folder.lease is None or folder.lease.attempt != driver.attempt:
+            driver.exit_status = 9
+            return
+        if self.data_problem is not None:
+            driver.epoch = folder.lease.driver_epoch + 1
+            self._put_lease(folder.lease.model_copy(update={"driver_epoch": driver.epoch}))
+            self._end(driver, self.data_problem, 3)
+            return
+        driver.epoch = folder.lease.driver_epoch + 1
+        self._put_lease(folder.lease.model_copy(update={"driver_epoch": driver.epoch}))
+        self.ever_driven.add(driver.attempt)
+        if folder.manifest is None:
+            folder.manifest = Manifest(
+                run=self.run.metadata.name,
+                fingerprint="f" * 64,
+                cohorts=((0, 1),),
+                generations_asked=self.generations,
+                attempt=driver.attempt,
+                driver_epoch=driver.epoch,
+                driver="simulated",
+                heartbeat=text(self.now),
+                versions={},
+            )
+        self._write(attempt=driver.attempt, driver_epoch=driver.epoch, heartbeat=text(self.now))
+        if folder.manifest.stop_reason is not None:
+            folder.results = True
+            self._end(driver, EndClass.OK, 0)
+
+    def _commit(self, driver):
+        manifest = self.folder.manifest
+        number = len(manifest.generations)
+        if number < self.generations:
+            record = StoredFile(name=f"generations/{number:06d}.json", sha256="0", bytes=1)
+            entry = CommittedGeneration(
+                generation=number,
+                record=record,
+                seconds=GENERATION_SECONDS,
+                commit_seconds=1.0,
+                committed_at=text(self.now),
+            )
+            best = BestMember(generation=number, member=0, score=1.0 / (number + 1), hyperparameters={})
+            self._write(generation=number, generations=(*manifest.generations, entry), best=best)
+            self.commits.append((driver.attempt, number))
+        if len(self.folder.manifest.generations) >= self.generations:
+            self._write(stop_reason="all generations are trained")
+            self.folder.results = True
+            self._end(driver, EndClass.OK, 0)
+
+    def _end(self, driver, end_class, exit_status):
+        driver.exit_status = exit_status
+        manifest = self.folder.manifest
+        if not self.store_up or driver.epoch == 0:
+            return
+        lease = self.folder.lease
+        if (lease.attempt, lease.driver_epoch) != (driver.attempt, driver.epoch):
+            return
+        self.folder.ends[driver.attempt] = AttemptEnd(
+            attempt=driver.attempt,
+            driver_epoch=driver.epoch,
+            end_class=end_class,
+            message=f"said {end_class}",
+            generation=manifest.generation if manifest else None,
+            ended_at=text(self.now),
+        )
+
+    def _write(self, **update):
+        self.folder.manifest = self.folder.manifest.model_copy(update=update)
+        self.folder.manifest_version += 1
+
+    def _put_lease(self, lease):
+        self.folder.lease = lease
+        self.folder.lease_version += 1
+
+    def _workers(self, attempt):
+        jobs = (job for job in self.jobs.values() if job.attempt == attempt and job.replicas)
+        return sum(job.replicas for job in jobs) if self.machines else 0
+
+    # What an operator sees, and does.
+
+    def observed(self):
+        jobs = list(self.jobs.values())
+        clusters = [job for job in jobs if job.replicas is not None]
+        return Observed(
+            custom_resource=CustomResource(
+                name=self.run.metadata.name,
+                namespace="lab",
+                uid="run-uid",
+                resource_generation=self.resource_generation,
+                created=START,
+                run=self.run,
+                status=RunStatus.model_validate_json(
+                    self.status.model_dump_json(by_alias=True, exclude_none=True),
+                    by_alias=True,
+                    by_name=False,
+                ),
+                annotations=dict(self.annotations),
+                finalizers=frozenset(self.finalizers),
+                deleted_at=self.deleted_at,
+            ),
+            now=self.now,
+            ray_jobs=tuple(
+                RayJob(
+                    name=job.name,
+                    uid=job.uid,
+                    attempt=job.attempt,
+                    created=job.created,
+                    job_status=job.job_status,
+                    deployment_status=job.deployment_status,
+                    reason=job.reason,
+                    cluster_name=f"{job.name}-x",
+                    job_started=job.submitted,
+                    ended=job.ended,
+                    deleted_at=job.deleted_at,
+                )
+                for job in jobs
+            ),
+            ray_clusters=tuple(
+                RayCluster(
+                    name=f"{job.name}-x",
+                    attempt=job.attempt,
+                    replicas=job.replicas,
+                    max_replicas=max(job.replicas, self.run.spec.compute.workers.desired),
+                    ready_workers=job.replicas if self.machines else 0,
+                )
+                for job in clusters
+            ),
+            pods=tuple(pod for job in clusters for pod in self._pods(job)),
+            config_maps=frozenset(self.config_maps),
+            kuberay=KubeRay.FINE,
+            folder=self._folder(),
+        )
+
+    def _pods(self, job):
+        if job.head:
+            yield Pod(f"{job.name}-head", PodRole.HEAD, job.attempt, "Running", is_ready=True)
+        for index in range(job.replicas):
+            yield Pod(
+                f"{job.name}-worker-{index}",
+                PodRole.WORKER,
+                job.attempt,
+                "Running" if self.machines else "Pending",
+                is_ready=self.machines,
+                unschedulable=None if self.machines else "0/3 nodes are available",
+            )
+
+    def _folder(self):
+        if not self.store_up:
+            return OutputFolder(problem=FolderProblem.UNAVAILABLE, message="503")
+        folder = self.folder
+        return OutputFolder(
+            lease=folder.lease,
+            lease_version=str(folder.lease_version) if folder.lease is not None else None,
+            manifest=folder.manifest,
+            manifest_version=str(folder.manifest_version),
+            wish=folder.wish,
+            ends=dict(folder.ends),
+            has_results=folder.results,
+        )
+
+    def carry_out(self, action):
+        self.done.append(action)
+        getattr(self, f"_do_{type(action).__name__}")(action)
+
+    def _do_WriteLease(self, action):
+        self._need_store()
+        found = str(self.folder.lease_version) if self.folder.lease is not None else None
+        if found != action.expected:
+            raise OutdatedActionError
+        before = self.folder.lease
+        assert before is None or action.lease.attempt > before.attempt, "a lease goes up"
+        assert before is None or action.lease.driver_epoch == before.driver_epoch, "the epoch is the drivers'"
+        self._put_lease(action.lease)
+
+    def _do_WriteWish(self, action):
+        self._need_store()
+        self.folder.wish = action.wish
+
+    def _do_ApplyConfigMap(self, action):
+        name = action.manifest["metadata"]["name"]
+        if name in self.config_maps and self.config_maps[name] != action.manifest:
+            raise OutdatedActionError
+        self.config_maps[name] = action.manifest
+
+    def _do_ApplyRayJob(self, action):
+        self._need_store()
+        if self.folder.lease is None or self.folder.lease.attempt != action.attempt:
+            raise OutdatedActionError
+        if self.gone:
+            raise OutdatedActionError
+        name = action.manifest["metadata"]["name"]
+        assert name in self.config_maps, "the head mounts it"
+        assert names.FINALIZER in self.finalizers, "machines only for a run that cannot vanish"
+        if name not in self.jobs:
+            self.uids += 1
+            self.jobs[name] = Job(name, f"job-{self.uids}", action.attempt, self.now)
+            self.created.append((action.attempt, action.attempt in self.ever_driven))
+
+    def _do_ScaleWorkers(self, action):
+        for job in self.jobs.values():
+            if f"{job.name}-x" == action.cluster and job.replicas is not None:
+                assert job.attempt in self.ever_driven, "no worker before the recording is checked"
+                job.replicas = action.replicas
+                return
+        raise OutdatedActionError
+
+    def _do_DeleteRayJob(self, action):
+        job = self.jobs.get(action.name)
+        if job is not None and job.uid == action.uid:
+            job.deleted_at = job.deleted_at or self.now
+
+    def _do_AddFinalizer(self, action):
+        if self.deleted_at is not None:
+            raise OutdatedActionError  # Kubernetes takes no new finalizer on a deleted object
+        self.finalizers.add(action.finalizer)
+
+    def _do_RemoveFinalizer(self, action):
+        self.finalizers.discard(action.finalizer)
+        self._collect()
+
+    def _do_PostEvent(self, action):
+        assert action.message
+        assert len(action.name) <= 63 + 17
+
+    def _do_RemoveRun(self, action):
+        self.delete()
+
+    def _need_store(self):
+        if not self.store_up:
+            raise OutdatedActionError
+
+    def _collect(self):
+        """The garbage collector, once nothing holds the run any more."""
+        if self.deleted_at is not None and not self.finalizers:
+            self.gone = True
+            self.delete_job_by_hand()
+
+    def write_status(self, status):
+        if not self.gone:
+            self.status = status
+
+
+class Operator:
+    """One operator process: looks, then does one thing at a time; may be killed between any two."""
+
+    def __init__(self, world):
+        self.world, self.plan, self.index, self.seen = world, None, 0, None
+
+    def crash(self):
+        self.plan = None
+
+    def look(self):
+        if not self.world.gone:
+            self.seen = self.world.observed()
+            self.plan, self.index = plan.plan(self.seen, self.world.terms), 0
+            self._check()
+
+    def step(self):
+        """The next action, or the status after the last one."""
+        if self.plan is None:
+            self.look()
+        elif self.index < len(self.plan.actions):
+            action = self.plan.actions[self.index]
+            self.index += 1
+            try:
+                self.world.carry_out(action)
+            except OutdatedActionError:
+                self.plan = None
+        else:
+            self.world.write_status(self.plan.status)
+            self.plan = None
+
+    def turn(self):
+        """A whole look."""
+        self.crash()
+        self.look()
+        while self.plan is not None:
+            self.step()
+
+    def _check(self):
+        before = self.seen.custom_resource.status
+        if (
+            before.phase is not None
+            and before.phase.is_terminal
+            and self.seen.custom_resource.deleted_at is None
+        ):
+            assert all(isinstance(action, CLEANUP) for action in self.plan.actions)
+            assert self.plan.status.phase is before.phase
+        assert self.plan.wake_after_seconds > 0
+        numbers = [entry.number for entry in self.plan.status.attempts or ()]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) <= 10
+
+
+def is_live(job):
+    return job.deleted_at is None and job.deployment_status not in ("Complete", "Failed")
+
+
+def check(world, operators=1):
+    """What must hold at every moment."""
+    if operators == 1:
+        assert sum(is_live(job) for job in world.jobs.values()) <= 1, "one live attempt"
+        attempts = [attempt for attempt, _ in world.created]
+        assert attempts == sorted(attempts)
+        assert not any(driven for _, driven in world.created), "a number that was driven is never used again"
+    numbers = [number for _, number in world.commits]
+    assert numbers == list(range(len(numbers))), "every generation is committed once, in order"
+    attempts = [attempt for attempt, _ in world.commits]
+    assert attempts == sorted(attempts), "a superseded driver commits nothing"
+    done = world.status.progress.generation if world.status.progress else None
+    if done is not None and operators == 1:
+        assert done >= world.best_seen, "progress never goes back"
+        world.best_seen = done
+
+
+def settle(world, operator, rounds=400):
+    """Lets everything run without faults until nothing changes any more."""
+    world.store_up = world.machines = world.kuberay_up = True
+    for _ in range(rounds):
+        operator.turn()
+        check(world)
+        for _ in range(2):
+            world.kuberay_step()
+            world.driver_step()
+            check(world)
+        world.pass_time(20)
+        if world.gone and not world.jobs:
+            return
+        phase = world.status.phase
+        at_rest = phase is not None and (phase.is_terminal or phase == "Suspended")
+        if at_rest and world.deleted_at is None and not any(is_live(job) for job in world.jobs.values()):
+            return

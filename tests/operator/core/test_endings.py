@@ -1,0 +1,138 @@
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from autolfads_operator import endings
+from autolfads_operator.endings import Outcome
+from autolfads_operator.observed import Pod, PodRole
+from autolfads_operator.situation import Situation
+from autolfads_spec.attempt import AttemptEnd, EndClass
+from autolfads_spec.status import Reason
+
+
+@pytest.fixture
+def ended(make_world):
+    """The present attempt of a running world, after its RayJob became this; None: it is gone."""
+
+    def make(end_class=None, pods=(), has_results=False, job=True, **update):
+        world = make_world("Running")
+        observed = world.observed()
+        jobs = (dataclasses.replace(observed.ray_jobs[0], **update),) if job else ()
+        ends = {}
+        if end_class is not None:
+            epoch = observed.folder.lease.driver_epoch
+            ends[1] = AttemptEnd(
+                attempt=1, driver_epoch=epoch, end_class=end_class, message="told", generation=0, ended_at=""
+            )
+        folder = dataclasses.replace(observed.folder, ends=ends, has_results=has_results)
+        observed = dataclasses.replace(observed, ray_jobs=jobs, folder=folder, pods=pods)
+        return Situation(observed, world.run, world.terms)
+
+    return make
+
+
+FAILED = {"deployment_status": "Failed", "job_status": "FAILED"}
+
+
+@pytest.mark.parametrize("end_class", EndClass)
+def test_every_end_class_leads_somewhere_and_retries_are_those_of_the_contract(ended, end_class):
+    found = endings.ended_by_itself(ended(end_class, reason="AppFailed", **FAILED))
+
+    assert found is not None
+    assert (found.outcome is Outcome.RETRY) == end_class.is_worth_another_attempt
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        pytest.param({**FAILED, "reason": "AppFailed"}, Reason.DRIVER_FAILED, id="died without a word"),
+        pytest.param(
+            {**FAILED, "reason": "JobStatusCheckTimeoutExceeded"}, Reason.HEAD_LOST, id="head does not answer"
+        ),
+        pytest.param({**FAILED, "reason": "DeadlineExceeded"}, Reason.DEADLINE_EXCEEDED, id="deadline"),
+        pytest.param({**FAILED, "reason": "PreRunningDeadlineExceeded"}, Reason.STOCKOUT, id="no head came"),
+        pytest.param(
+            {"deployment_status": "ValidationFailed", "reason": "ValidationFailed"},
+            Reason.INVALID_SPEC,
+            id="KubeRay refuses",
+        ),
+        pytest.param(
+            {"deployment_status": "Complete", "job_status": "SUCCEEDED", "has_results": True},
+            Reason.SUCCEEDED,
+            id="finished without a word",
+        ),
+        pytest.param(
+            {"deployment_status": "Complete", "job_status": "SUCCEEDED"},
+            Reason.DRIVER_FAILED,
+            id="no results",
+        ),
+        pytest.param({"job": False}, Reason.RAYJOB_DELETED, id="deleted by hand"),
+        pytest.param(
+            {"job": False, "end_class": EndClass.INTERRUPTED}, Reason.RAYJOB_DELETED, id="deleted, it noticed"
+        ),
+        pytest.param({"job": False, "end_class": EndClass.OK}, Reason.SUCCEEDED, id="deleted after success"),
+    ],
+)
+def test_without_the_drivers_word_kuberay_tells(ended, update, reason):
+    assert endings.ended_by_itself(ended(**update)).reason is reason
+
+
+def test_a_killed_head_is_told_from_a_failed_driver_and_the_field_is_named(ended):
+    head = Pod("h", PodRole.HEAD, 1, "Failed", reason="OOMKilled", exit_code=137)
+
+    found = endings.ended_by_itself(ended(pods=(head,), reason="AppFailed", **FAILED))
+
+    assert found.reason is Reason.HEAD_OUT_OF_MEMORY
+    assert "spec.compute.head.memory" in found.message
+    assert "8Gi" in found.message
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason", "part"),
+    [
+        pytest.param(
+            Pod("h", PodRole.HEAD, 1, "Pending", reason="ImagePullBackOff", message="no such image"),
+            Reason.IMAGE_PULL,
+            "no such image",
+            id="image",
+        ),
+        pytest.param(
+            Pod("h", PodRole.HEAD, 1, "Pending", unschedulable="0/3 nodes are available"),
+            Reason.STOCKOUT,
+            "0/3 nodes",
+            id="no node",
+        ),
+    ],
+)
+def test_missing_machines_are_explained_by_the_pods(ended, pod, reason, part):
+    found = endings.ended_by_itself(ended(pods=(pod,), reason="PreRunningDeadlineExceeded", **FAILED))
+
+    assert found.reason is reason
+    assert part in found.message
+    assert "45m" in found.message
+
+
+def test_an_attempt_under_way_has_not_ended(ended):
+    assert endings.ended_by_itself(ended()) is None
+
+
+def test_the_words_of_an_earlier_driver_of_the_attempt_do_not_count(ended):
+    situation = ended(EndClass.INTERRUPTED, reason="AppFailed", **FAILED)
+    folder = situation.observed.folder
+    later = folder.lease.model_copy(update={"driver_epoch": folder.lease.driver_epoch + 1})
+    observed = dataclasses.replace(situation.observed, folder=dataclasses.replace(folder, lease=later))
+
+    found = endings.ended_by_itself(dataclasses.replace(situation, observed=observed))
+
+    assert found.reason is Reason.DRIVER_FAILED
+
+
+def test_nothing_is_decided_while_the_output_folder_cannot_be_read(ended, simulator):
+    situation = ended(reason="AppFailed", **FAILED)
+    unreadable = simulator.OutputFolder(problem=simulator.FolderProblem.UNAVAILABLE)
+    observed = dataclasses.replace(
+        situation.observed, folder=unreadable, now=situation.now + timedelta(hours=9)
+    )
+
+    assert endings.ended_by_itself(dataclasses.replace(situation, observed=observed)) is None

@@ -1,0 +1,585 @@
+"""What is done in each situation, one by one; `test_converges` shows that it all fits together."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from autolfads_operator.actions import (
+    AddFinalizer,
+    ApplyConfigMap,
+    ApplyRayJob,
+    DeleteRayJob,
+    RemoveRun,
+    ScaleWorkers,
+    WriteLease,
+    WriteWish,
+)
+from autolfads_operator.observed import KubeRay
+from autolfads_spec.manifest import Lease
+from autolfads_spec.status import ConditionType, Phase, Reason, RunStatus
+
+
+def kinds(doings):
+    return [type(action) for action in doings]
+
+
+def later(observed, seconds):
+    return dataclasses.replace(observed, now=observed.now + timedelta(seconds=seconds))
+
+
+# Starting.
+
+
+def test_a_new_run_gets_its_finalizer_then_the_lease_then_its_objects(make_world, decide, told):
+    doings, status = decide(make_world().observed())
+
+    assert kinds(doings) == [AddFinalizer, WriteLease, ApplyConfigMap, ApplyRayJob]
+    assert doings[1].lease == Lease(attempt=1, driver_epoch=0, owner="run-uid")
+    assert doings[1].expected is None
+    assert told(status, ConditionType.ACCEPTED) == ("True", Reason.AS_EXPECTED)
+    assert status.phase is Phase.STARTING
+
+
+def test_an_operator_that_died_after_the_lease_goes_on_with_the_same_number(make_world, decide):
+    world = make_world()
+    for action in decide(world.observed())[0][:2]:
+        world.carry_out(action)
+
+    doings, _ = decide(world.observed())
+
+    assert kinds(doings) == [ApplyConfigMap, ApplyRayJob]
+    assert doings[1].attempt == 1
+
+
+def test_an_operator_that_died_after_the_rayjob_adopts_it(make_world, decide):
+    world = make_world()
+    for action in decide(world.observed())[0]:
+        world.carry_out(action)
+
+    doings, status = decide(world.observed())
+
+    assert doings == []
+    assert status.attempts[0].ray_job == "reach-a01"
+
+
+def test_a_run_recreated_in_the_same_folder_counts_on(make_world, decide):
+    world = make_world("Succeeded")
+    old = world.folder.lease.model_copy(update={"owner": "uid-before"})
+    world.folder.lease = old
+    world.jobs.clear()
+    world.status = RunStatus()
+
+    doings, _ = decide(world.observed())
+
+    lease = next(action for action in doings if isinstance(action, WriteLease))
+    assert lease.lease.attempt == 2
+    assert lease.lease.driver_epoch == old.driver_epoch
+    assert doings[-1].manifest["metadata"]["name"] == "reach-a02"
+
+
+def test_policy_never_refuses_a_folder_with_a_run_but_not_our_own(make_world, decide, told):
+    world = make_world("Running", resume={"policy": "Never"})
+    world.delete_job_by_hand()
+    world.kuberay_step()
+    doings, status = decide(world.observed())
+    assert status.phase is not Phase.FAILED
+
+    foreign = make_world("Running", resume={"policy": "Never"})
+    foreign.folder.lease = foreign.folder.lease.model_copy(update={"owner": ""})
+    foreign.jobs.clear()
+    foreign.status = RunStatus()
+    doings, status = decide(foreign.observed())
+
+    assert doings == []
+    assert told(status, ConditionType.FAILED) == ("True", Reason.OUTPUT_TAKEN)
+    assert "resume.policy" in status.message
+
+
+@pytest.mark.parametrize(
+    ("blocks", "update", "kind", "reason"),
+    [
+        pytest.param(
+            {}, {"kuberay": KubeRay.MISSING}, "KubeRayCompatible", Reason.KUBERAY_MISSING, id="no KubeRay"
+        ),
+        pytest.param(
+            {"schedule": {"startAfter": "2031-01-01T00:00:00Z"}},
+            {},
+            "Progressing",
+            Reason.WAITING,
+            id="not yet",
+        ),
+    ],
+)
+def test_nothing_starts_before_its_time(make_world, decide, told, blocks, update, kind, reason):
+    observed = dataclasses.replace(make_world(**blocks).observed(), **update)
+
+    doings, status = decide(observed)
+
+    assert kinds(doings) == [AddFinalizer]
+    assert status.phase is Phase.PENDING
+    assert told(status, kind) == ("False", reason)
+
+
+def test_a_run_wakes_up_when_it_may_start(make_world, terms):
+    from autolfads_operator.plan import plan
+
+    observed = make_world(schedule={"startAfter": "2030-01-01T00:01:00Z"}).observed()
+
+    assert plan(observed, terms).wake_after_seconds == 60
+    assert any(isinstance(a, ApplyRayJob) for a in plan(later(observed, 61), terms).actions)
+
+
+def test_an_old_kuberay_is_told_and_used(make_world, decide, told):
+    observed = dataclasses.replace(make_world().observed(), kuberay=KubeRay.TOO_OLD)
+
+    doings, status = decide(observed)
+
+    assert ApplyRayJob in kinds(doings)
+    assert told(status, ConditionType.KUBERAY_COMPATIBLE) == ("False", Reason.KUBERAY_TOO_OLD)
+    assert "KubeRay" not in status.message  # what becomes of the run is what people want to read
+
+
+def test_a_folder_that_cannot_be_read_holds_the_run_and_says_why(make_world, decide, told, simulator):
+    world = make_world()
+    folder = simulator.OutputFolder(problem=simulator.FolderProblem.DENIED, message="give the role")
+
+    doings, status = decide(dataclasses.replace(world.observed(), folder=folder))
+
+    assert kinds(doings) == [AddFinalizer]
+    assert told(status, ConditionType.STORAGE_WRITABLE) == ("False", Reason.STORAGE_DENIED)
+    assert status.message == "give the role"
+
+
+# What cannot be carried out.
+
+
+@pytest.mark.parametrize(
+    ("blocks", "part"),
+    [
+        ({"compute": {"nodePool": {"mode": "Dedicated"}}}, "spec.compute.nodePool.mode: wanted Existing"),
+        ({"resume": {"from": "gs://lab/runs/other"}}, "spec.resume.from: wanted no other run"),
+        ({"data": {"uri": "reach.h5"}}, "spec.data.uri"),
+        ({"compute": {"accelerator": None}}, "spec.compute.accelerator"),
+    ],
+    ids=["node pool", "warm start", "data on a laptop", "no accelerator"],
+)
+def test_what_cannot_be_carried_out_is_said_and_nothing_is_made(make_world, decide, told, blocks, part):
+    doings, status = decide(make_world(**blocks).observed())
+
+    assert doings == []
+    assert told(status, ConditionType.ACCEPTED) == ("False", Reason.INVALID_SPEC)
+    assert told(status, ConditionType.STALLED) == ("True", Reason.INVALID_SPEC)
+    assert part in status.message
+    assert status.phase is Phase.PENDING
+
+
+def test_a_spec_that_does_not_parse_is_said_with_every_sentence(make_world, decide):
+    observed = make_world().observed()
+    resource = dataclasses.replace(
+        observed.custom_resource, run=None, problems=("spec.a: wrong", "spec.b: too")
+    )
+
+    doings, status = decide(dataclasses.replace(observed, custom_resource=resource, folder=None))
+
+    assert doings == []
+    assert status.message == "spec.a: wrong; spec.b: too"
+
+
+def test_a_valid_run_leaves_a_rejection_behind(make_world, decide, told):
+    world = make_world(compute={"nodePool": {"mode": "Auto"}})
+    _, world.status = decide(world.observed())
+    world.change(compute=world.run.spec.compute.model_copy(update={"node_pool": None}))
+
+    _, status = decide(world.observed())
+
+    assert told(status, ConditionType.ACCEPTED)[0] == "True"
+    assert told(status, ConditionType.STALLED)[0] == "False"
+
+
+# Under way.
+
+
+def test_workers_are_asked_for_once_the_recording_is_checked(make_world, decide, told):
+    world = make_world("Validating")
+    doings, status = decide(world.observed())
+    assert doings == []
+    assert told(status, ConditionType.DATA_READY)[0] == "Unknown"
+
+    world.driver_step()
+    doings, status = decide(world.observed())
+
+    assert doings == [ScaleWorkers("reach-a01-x", "workers", 2)]
+    assert told(status, ConditionType.DATA_READY)[0] == "True"
+    assert status.phase is Phase.PROVISIONING
+
+
+def test_a_cluster_that_kubery_made_anew_gets_its_workers_again(make_world, decide):
+    world = make_world("Running")
+    world.lose_cluster()
+
+    assert decide(world.observed())[0] == [ScaleWorkers("reach-a01-x", "workers", 2)]
+
+
+def test_an_attempt_that_only_has_results_left_to_write_gets_workers_too(make_world, decide):
+    world = make_world("Validating")
+    world.driver_step()
+    world._write(stop_reason="all generations are trained")
+
+    doings, status = decide(world.observed())
+
+    assert doings == [ScaleWorkers("reach-a01-x", "workers", 2)]
+    assert status.phase is Phase.FINALIZING
+
+
+def test_the_number_of_workers_follows_the_spec_while_it_runs(make_world, decide):
+    world = make_world("Running")
+    workers = world.run.spec.compute.workers.model_copy(update={"desired": 4})
+    world.change(compute=world.run.spec.compute.model_copy(update={"workers": workers}))
+
+    assert decide(world.observed())[0] == [ScaleWorkers("reach-a01-x", "workers", 4)]
+
+
+def test_a_run_starts_with_the_least_workers_and_then_goes_on_with_any(make_world, decide, told):
+    world = make_world("Provisioning", compute={"workers": {"desired": 4, "min": 2}})
+    observed = world.observed()
+    pods = [pod for pod in observed.pods if pod.role == "worker"]
+    rest = tuple(pod for pod in observed.pods if pod.role == "head")
+
+    def with_ready(count):
+        some = tuple(dataclasses.replace(pod, is_ready=index < count) for index, pod in enumerate(pods))
+        return dataclasses.replace(observed, pods=rest + some)
+
+    assert told(decide(with_ready(1))[1], ConditionType.CLUSTER_READY) == ("False", Reason.PROVISIONING)
+    _, status = decide(with_ready(2))
+    assert told(status, ConditionType.CLUSTER_READY)[0] == "True"
+    assert status.progress.workers_ready == "2/4"
+    resource = dataclasses.replace(observed.custom_resource, status=status)
+    fewer = dataclasses.replace(with_ready(1), custom_resource=resource)
+    assert told(decide(fewer)[1], ConditionType.CLUSTER_READY)[0] == "True"
+
+
+# Attempts that end.
+
+
+def test_why_an_attempt_ended_is_written_down_before_anything_is_done(make_world, decide):
+    world = make_world("Running")
+    observed = later(world.observed(), 700)
+
+    doings, world.status = decide(observed)
+    assert doings == []
+    assert world.status.attempts[0].end_reason is Reason.DRIVER_STALLED
+    assert world.status.failed_attempts == 1
+
+    doings, _ = decide(dataclasses.replace(world.observed(), now=observed.now))
+    assert kinds(doings) == [DeleteRayJob]
+
+
+def test_the_next_attempt_waits_until_the_rayjob_before_is_gone(make_world, decide, simulator):
+    world = make_world("Running")
+    world.pass_time(700)
+    operator = simulator.Operator(world)
+    operator.turn()
+    operator.turn()
+
+    assert world.jobs["reach-a01"].deleted_at is not None
+    assert decide(world.observed())[0] == []
+
+    world.kuberay_step()
+    doings, _ = decide(world.observed())
+    assert kinds(doings) == [WriteLease, ApplyConfigMap, ApplyRayJob]
+    assert doings[-1].attempt == 2
+
+
+def test_attempts_that_get_nowhere_wait_longer_each_time(make_world, simulator, terms):
+    from autolfads_operator.plan import plan
+
+    world = make_world("Validating", retry={"maxAttempts": 20})
+    operator = simulator.Operator(world)
+    pauses = []
+    for _ in range(7):
+        world.kill_driver()
+        for _ in range(4):
+            world.kuberay_step()
+            operator.turn()
+        found = plan(world.observed(), terms)
+        starts = any(isinstance(action, ApplyRayJob) for action in found.actions)
+        pauses.append(0 if starts or world.jobs else round(found.wake_after_seconds))
+        world.pass_time(pauses[-1])
+        while not any(job.driver for job in world.jobs.values()):
+            operator.turn()
+            world.kuberay_step()
+
+    assert pauses == [0, 10, 20, 40, 80, 160, 300]
+
+
+def test_a_head_that_runs_out_of_memory_three_times_is_not_tried_again(make_world, decide, told):
+    world = make_world("Running", retry={"maxAttempts": 20})
+    entry = world.status.attempts[0]
+    reason = Reason.HEAD_OUT_OF_MEMORY
+    ends = [entry.model_copy(update={"number": n, "end_reason": reason, "end_time": "x"}) for n in (1, 2)]
+    world.status = world.status.model_copy(
+        update={"attempts": (*ends, entry.model_copy(update={"number": 3}))}
+    )
+    job = next(iter(world.jobs.values()))
+    job.attempt, job.deployment_status, job.reason = 3, "Failed", "AppFailed"
+    world.folder.lease = world.folder.lease.model_copy(update={"attempt": 3})
+    observed = world.observed()
+    pods = tuple(dataclasses.replace(pod, reason="OOMKilled") for pod in observed.pods if pod.role == "head")
+
+    _, status = decide(dataclasses.replace(observed, pods=pods))
+
+    assert told(status, ConditionType.FAILED) == ("True", Reason.HEAD_OUT_OF_MEMORY)
+    assert "spec.compute.head.memory" in status.message
+
+
+def test_a_rayjob_of_an_earlier_attempt_is_taken_away(make_world, decide, simulator):
+    world = make_world("Running")
+    world.jobs["reach-a00"] = simulator.Job("reach-a00", "old", 0, world.now)
+
+    doings, _ = decide(world.observed())
+
+    assert [(action.name, action.uid) for action in doings] == [("reach-a00", "old")]
+
+
+# Pausing.
+
+
+def test_a_pause_is_asked_for_once_and_waited_for(make_world, decide, told):
+    world = make_world("Running")
+    world.change(suspend=True)
+    doings, world.status = decide(world.observed())
+    assert kinds(doings) == [WriteWish]
+    assert (doings[0].wish.attempt, doings[0].wish.pause) == (1, True)
+    assert world.status.phase is Phase.PAUSING
+
+    world.carry_out(doings[0])
+    assert decide(world.observed())[0] == []
+    _, status = decide(later(world.observed(), 1900))
+    assert status.attempts[0].end_reason is Reason.PAUSED_BY_USER
+
+
+def test_a_change_of_mind_withdraws_the_wish(make_world, decide, simulator):
+    world = make_world("Running")
+    world.change(suspend=True)
+    simulator.Operator(world).turn()
+    world.change(suspend=False)
+
+    doings, status = decide(world.observed())
+
+    assert kinds(doings) == [WriteWish]
+    assert doings[0].wish.pause is False
+    assert status.phase is not Phase.PAUSING
+
+
+def test_pauses_do_not_count_for_the_deadline(make_world, simulator):
+    world = make_world("Running", schedule={"deadline": "2h"})
+    operator = simulator.Operator(world)
+    world.change(suspend=True)
+    simulator.settle(world, operator)
+    world.pass_time(100_000)
+    world.change(suspend=False)
+    simulator.settle(world, operator)
+
+    assert world.status.phase is Phase.SUCCEEDED
+    assert world.status.paused_seconds >= 100_000
+
+
+def test_a_pause_before_the_first_attempt_does_not_move_the_deadline(make_world, simulator):
+    world = make_world(suspend=True, schedule={"deadline": "2h"})
+    operator = simulator.Operator(world)
+    operator.turn()
+    world.pass_time(100_000)
+    world.change(suspend=False)
+    simulator.settle(world, operator)
+
+    assert world.status.phase is Phase.SUCCEEDED
+    assert not world.status.paused_seconds
+
+
+def test_a_run_past_its_deadline_commits_its_generation_and_fails(make_world, simulator, told):
+    world = make_world("Running", generations=1000, schedule={"deadline": "1h"})
+    operator = simulator.Operator(world)
+    for _ in range(110):
+        world.pass_time(30)
+        world.driver_step()
+        world.kuberay_step()
+        operator.turn()
+    committed = len(world.folder.manifest.generations)
+    simulator.settle(world, operator)
+
+    assert told(world.status, ConditionType.FAILED) == ("True", Reason.DEADLINE_EXCEEDED)
+    assert len(world.folder.manifest.generations) >= committed
+    assert world.folder.ends[1].end_class == "paused"
+    assert not any(simulator.is_live(job) for job in world.jobs.values())
+
+
+def test_machines_that_never_come_pause_the_run_until_the_user_changes_something(make_world, simulator, told):
+    world = make_world("Provisioning")
+    operator = simulator.Operator(world)
+    world.machines = False
+    for _ in range(100):
+        operator.turn()
+        world.kuberay_step()
+        world.driver_step()
+        world.pass_time(30)
+    assert world.status.phase is Phase.PENDING or world.status.phase is Phase.SUSPENDED
+    for _ in range(5):
+        operator.turn()
+        world.kuberay_step()
+
+    assert told(world.status, ConditionType.SUSPENDED) == ("True", Reason.STOCKOUT)
+    assert told(world.status, ConditionType.CAPACITY_AVAILABLE) == ("False", Reason.STOCKOUT)
+    assert told(world.status, ConditionType.STALLED) == ("True", Reason.STOCKOUT)
+    assert world.jobs == {}
+    assert "set spec.suspend" in world.status.message
+    world.change(suspend=True)
+    operator.turn()
+    assert told(world.status, ConditionType.SUSPENDED) == ("True", Reason.PAUSED_BY_USER)
+    world.change(suspend=False)
+    simulator.settle(world, operator)
+    assert world.status.phase is Phase.SUCCEEDED
+
+
+# The end.
+
+
+def test_a_complete_run_is_removed_when_its_ttl_is_over_and_not_before(make_world, decide):
+    world = make_world("Succeeded", ttl={"runAfterFinished": "1h"})
+
+    assert decide(later(world.observed(), 3000))[0] == []
+    assert kinds(decide(later(world.observed(), 3700))[0]) == [RemoveRun]
+
+
+def test_a_terminal_status_stays_although_the_spec_changes(make_world, decide):
+    world = make_world("Succeeded")
+    world.change(suspend=True)
+
+    doings, status = decide(world.observed())
+
+    assert doings == []
+    assert status.phase is Phase.SUCCEEDED
+
+
+def test_a_lost_status_is_made_anew_from_what_is_there(make_world, decide, simulator):
+    world = make_world("Succeeded")
+    before, world.status = world.status, RunStatus()
+    operator = simulator.Operator(world)
+    operator.turn()
+
+    assert world.status.phase is Phase.SUCCEEDED
+    assert world.status.progress.summary == before.progress.summary
+    assert world.status.attempts[0].end_reason is Reason.SUCCEEDED
+
+
+def test_what_is_there_when_a_run_is_deleted_goes_before_its_finalizer(make_world, simulator):
+    world = make_world("Running")
+    operator = simulator.Operator(world)
+    world.delete()
+    operator.turn()
+    assert world.folder.wish.pause is True
+    assert world.jobs["reach-a01"].deleted_at is None
+
+    world.pass_time(61)
+    operator.turn()
+    assert world.jobs["reach-a01"].deleted_at is not None
+    assert not world.gone
+    assert world.status.phase is Phase.DELETING
+
+    world.kuberay_step()
+    operator.turn()
+    assert world.gone
+
+
+def test_abandoning_waits_for_no_generation(make_world, decide):
+    world = make_world("Running", deletionPolicy="Abandon")
+    world.delete()
+
+    assert kinds(decide(world.observed())[0]) == [DeleteRayJob]
+
+
+def test_a_driver_that_has_stopped_is_not_waited_for(make_world, simulator, decide):
+    world = make_world("Running")
+    world.delete()
+    simulator.Operator(world).turn()
+    world.driver_step()
+
+    assert kinds(decide(world.observed())[0]) == [DeleteRayJob]
+
+
+def test_a_driver_that_is_asked_to_stop_is_given_its_time(make_world, decide, simulator):
+    world = make_world("Running")
+    world.delete()
+    simulator.Operator(world).turn()
+
+    doings, status = decide(later(world.observed(), 30))
+
+    assert doings == []
+    assert status.phase is Phase.DELETING
+
+
+def test_pods_that_never_go_keep_a_deleted_run_for_a_quarter_of_an_hour(make_world, decide, told):
+    world = make_world("Running")
+    pods = world.observed().pods
+    world.delete()
+    world.jobs.clear()
+    observed = dataclasses.replace(world.observed(), pods=pods)
+
+    assert decide(later(observed, 880))[0] == []
+    doings, status = decide(later(observed, 920))
+
+    assert [action.finalizer for action in doings] == ["autolfads.dev/machines"]
+    assert told(status, ConditionType.PROGRESSING) == ("False", Reason.CLEANUP_BLOCKED)
+    assert "pod reach-a01-head" in status.message
+
+
+@pytest.mark.parametrize(
+    ("end_class", "phase"),
+    [("bad-input", Phase.FAILED), ("interrupted", Phase.PENDING)],
+    ids=["fatal", "again"],
+)
+def test_an_end_that_was_never_written_down_is_made_up_for(make_world, decide, simulator, end_class, phase):
+    """The status was lost, and the next attempt has its lease already."""
+    world = make_world("Running")
+    world.end_driver(simulator.EndClass(end_class))
+    world.jobs.clear()
+    world.folder.lease = world.folder.lease.model_copy(update={"attempt": 2})
+
+    doings, status = decide(world.observed())
+
+    assert doings == []
+    assert status.attempts[0].end_reason is not None
+    assert status.phase is phase
+
+
+def test_a_bad_recording_is_told_in_the_same_status_as_the_end(make_world, decide, simulator, told):
+    world = make_world("Running")
+    world.end_driver(simulator.EndClass.BAD_INPUT)
+    world.kuberay_step()
+
+    _, status = decide(world.observed())
+
+    assert status.phase is Phase.FAILED
+    assert told(status, ConditionType.DATA_READY) == ("False", Reason.BAD_INPUT)
+
+
+def test_every_action_says_in_the_log_what_it_does(make_world, simulator):
+    world = make_world()
+    operator = simulator.Operator(world)
+    world.change(ttl=world.run.spec.ttl.model_copy(update={"run_after_finished": "1h"}))
+    for _ in range(4):
+        operator.turn()
+        world.kuberay_step()
+        world.driver_step()
+    world.change(suspend=True)
+    simulator.settle(world, operator)
+    world.change(suspend=False)
+    simulator.settle(world, operator)
+    world.pass_time(4000)
+    for _ in range(3):
+        operator.turn()
+        world.kuberay_step()
+
+    lines = {type(action).__name__: str(action) for action in world.done}
+    assert len(lines) == 10
+    assert all("<" not in line and "(" not in line[:8] and line[0].islower() for line in lines.values())

@@ -1,0 +1,100 @@
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from autolfads_operator import watchdog
+from autolfads_operator.situation import Situation
+from autolfads_spec.status import Reason
+
+
+def after(world, seconds, **update):
+    """The world some time later, in which nobody has done anything."""
+    observed = world.observed()
+    observed = dataclasses.replace(observed, now=observed.now + timedelta(seconds=seconds), **update)
+    return Situation(observed, world.run, world.terms)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "head", "reason"),
+    [
+        pytest.param(100, True, None, id="well"),
+        pytest.param(590, True, None, id="late"),
+        pytest.param(700, True, Reason.DRIVER_STALLED, id="silent"),
+        pytest.param(60, False, None, id="head just gone"),
+        pytest.param(150, False, Reason.HEAD_LOST, id="head gone"),
+    ],
+)
+def test_a_driver_is_given_up_by_its_silence(make_world, seconds, head, reason):
+    world = make_world("Running")
+    pods = world.observed().pods if head else ()
+
+    found = watchdog.found_dead(after(world, seconds, pods=pods))
+
+    assert (found.reason if found else None) is reason
+
+
+def test_long_generations_are_given_more_time(make_world):
+    world = make_world("Running", generations=9)
+    while not world.folder.manifest.generations:
+        world.driver_step()
+    entries = world.folder.manifest.generations
+    slow = tuple(entry.model_copy(update={"seconds": 3600.0}) for entry in entries)
+    world._write(generations=slow)
+
+    assert watchdog.longest_silence_seconds(after(world, 0)) == 3 * 3600
+    assert watchdog.found_dead(after(world, 3 * 3600 - 60)) is None
+    assert watchdog.found_dead(after(world, 3 * 3600 + 60)).reason is Reason.DRIVER_STALLED
+
+
+def test_a_driver_that_never_begins_is_given_up(make_world):
+    world = make_world("Validating")
+
+    assert watchdog.found_dead(after(world, 500)) is None
+    assert watchdog.found_dead(after(world, 700)).reason is Reason.DRIVER_STALLED
+
+
+def test_a_run_that_waits_in_a_queue_is_not_dead(make_world):
+    world = make_world("Starting")
+    next(iter(world.jobs.values())).deployment_status = "Suspended"
+
+    assert watchdog.found_dead(after(world, 1e6)) is None
+
+
+def test_a_store_that_does_not_answer_proves_nothing(make_world):
+    world = make_world("Running")
+    world.store_up = False
+
+    assert watchdog.found_dead(after(world, 1e6)) is None
+
+
+def test_an_hour_without_an_operator_is_no_stall(make_world):
+    world = make_world("Running", generations=1000)
+    for _ in range(120):  # the driver goes on
+        world.pass_time(30)
+        world.driver_step()
+
+    assert watchdog.found_dead(after(world, 0)) is None
+
+
+def test_workers_that_do_not_come_in_time_end_the_attempt(make_world, simulator):
+    world = make_world("Provisioning")
+    world.machines = False
+    simulator.Operator(world).turn()
+
+    assert watchdog.found_no_machines(after(world, 2600)) is None
+    found = watchdog.found_no_machines(after(world, 2800))
+
+    assert found.reason is Reason.STOCKOUT
+    assert "0/3 nodes are available" in found.message
+
+
+def test_time_spent_paused_or_checking_is_not_time_spent_waiting_for_workers(make_world, simulator):
+    world = make_world("Validating")
+    world.pass_time(2600)  # a large recording
+    world.driver_step()
+    world.machines = False
+    simulator.Operator(world).turn()
+
+    assert watchdog.found_no_machines(after(world, 2600)) is None
+    assert watchdog.found_no_machines(after(world, 2800)).reason is Reason.STOCKOUT

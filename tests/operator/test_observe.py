@@ -1,0 +1,309 @@
+"""What is known about a run, and how few requests that takes; a folder and a Kubernetes in memory."""
+
+import asyncio
+import datetime
+
+import pytest
+
+from autolfads_operator.cache import Cache
+from autolfads_operator.errors import RefusedError
+from autolfads_operator.kinds import CONFIG_MAPS, CRDS, RAY_JOBS, RUNS
+from autolfads_operator.manifests import names
+from autolfads_operator.metrics import Metrics
+from autolfads_operator.observe import FULL_EVERY, Observer
+from autolfads_operator.observed import FolderProblem, KubeRay
+from autolfads_operator.reports import Reports
+from autolfads_spec.attempt import AttemptEnd, EndClass
+from autolfads_spec.errors import DeniedError, UnavailableError
+from autolfads_spec.manifest import Lease, Manifest
+from autolfads_spec.store import FolderStore
+from fake_kubernetes import FakeKubernetes
+
+NOW = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
+SPEC = {
+    "data": {"uri": "gs://lab/reach.mat"},
+    "output": {"uri": "gs://lab/runs/reach"},
+    "compute": {"accelerator": {"type": "None"}},
+}
+
+
+class CountingStore(FolderStore):
+    """A folder that knows how often it was asked."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.asked = []
+        self.trouble = None
+
+    def read(self, name):
+        self._ask(name)
+        return super().read(name)
+
+    def version(self, name):
+        self._ask(f"version of {name}")
+        return super().version(name)
+
+    def _ask(self, what):
+        self.asked.append(what)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+class World:
+    def __init__(self, folder):
+        self.kube, self.cache, self.store = FakeKubernetes(), Cache(), CountingStore(folder)
+        self.reports = Reports(lambda address: self.store, Metrics(), 2, 5)
+        self.now = NOW
+        self.observer = Observer(self.kube, self.cache, self.reports, lambda: self.now)
+        self.uid = self.add(RUNS, "reach", spec=SPEC)["metadata"]["uid"]
+
+    def add(self, kind, name, attempt=1, **parts):
+        metadata = {"name": name, "namespace": "lab"}
+        if kind != RUNS:
+            metadata["labels"] = names.labels("reach", self.uid, attempt)
+        thing = self.kube.add(kind, {"metadata": metadata, **parts})
+        if kind != CONFIG_MAPS:
+            self.cache.put(kind, thing)
+        return thing
+
+    def change_run(self, **parts):
+        self.cache.put(RUNS, self.kube.change(RUNS, "lab", "reach", **parts))
+
+    def look(self):
+        self.store.asked.clear()
+        self.kube.requests.clear()
+        return asyncio.run(self.observer.observe(self.uid))
+
+    def train(self, heartbeat=NOW, **parts):
+        """A run that trains as it should."""
+        self.store.write("lease.json", Lease(attempt=1, driver_epoch=1).to_bytes())
+        self.commit(heartbeat, **parts)
+        self.add(RAY_JOBS, "reach-a01", status={"jobDeploymentStatus": "Running"})
+
+    def commit(self, heartbeat=NOW, **parts):
+        manifest = Manifest(
+            run="reach",
+            fingerprint="f",
+            cohorts=((0, 1),),
+            generations_asked=5,
+            attempt=1,
+            driver="host:1",
+            heartbeat=heartbeat.isoformat(),
+            versions={},
+            **{"driver_epoch": 1, **parts},
+        )
+        self.store.write("manifest.json", manifest.to_bytes())
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    yield world
+    world.reports.close()
+
+
+def test_a_new_run_has_nothing(world):
+    observed = world.look()
+
+    assert observed.custom_resource.run.spec.output.uri == "gs://lab/runs/reach"
+    assert observed.folder.lease is None
+    assert observed.folder.manifest is None
+    assert observed.ray_jobs == ()
+    assert observed.config_maps == frozenset()
+    assert observed.now == NOW
+
+
+def test_a_run_that_is_gone_is_none(world):
+    world.cache.drop(world.uid)
+
+    assert world.look() is None
+
+
+def test_a_run_that_simply_trains_costs_one_request_and_none_to_kubernetes(world):
+    world.train()
+    world.look()
+    observed = world.look()
+
+    assert world.store.asked == ["version of manifest.json"]
+    assert world.kube.requests == []
+    assert observed.folder.lease.attempt == 1
+    assert observed.config_maps == {"reach-a01"}
+
+
+def test_a_new_manifest_is_read(world):
+    world.train()
+    world.look()
+    world.commit(generation=3)
+
+    assert world.look().folder.manifest.generation == 3
+    assert world.store.asked == ["version of manifest.json", "manifest.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda world: world.commit(driver_epoch=2), id="another driver"),
+        pytest.param(lambda world: world.commit(stop_reason="generations"), id="the training ended"),
+        pytest.param(
+            lambda world: setattr(world, "now", NOW + datetime.timedelta(seconds=91)),
+            id="the heartbeat is late",
+        ),
+        pytest.param(lambda world: world.change_run(spec={**SPEC, "suspend": True}), id="suspended"),
+        pytest.param(
+            lambda world: world.cache.drop(world.cache.made_for(world.uid, RAY_JOBS)[0].uid), id="no RayJob"
+        ),
+        pytest.param(lambda world: world.observer.doubt(world.uid), id="the operator did something"),
+    ],
+)
+def test_when_anything_is_otherwise_all_files_are_read(world, change):
+    world.train()
+    world.look()
+    change(world)
+    world.look()
+
+    assert {"lease.json", "wish.json", "attempts/01/end.json"} <= set(world.store.asked)
+
+
+def test_all_files_are_read_from_time_to_time(world):
+    world.train()
+    asked = []
+    for _ in range(2 * FULL_EVERY):
+        world.look()
+        asked.append("lease.json" in world.store.asked)
+
+    assert asked.count(True) == 3  # the first look and every twentieth
+
+
+def test_why_the_driver_ended_is_read(world):
+    world.train()
+    end = AttemptEnd(
+        attempt=1,
+        driver_epoch=1,
+        end_class=EndClass.DIVERGED,
+        message="m",
+        generation=2,
+        ended_at="2030-01-01T00:00:00Z",
+    )
+    world.store.write("attempts/01/end.json", end.to_bytes())
+
+    assert world.look().folder.ends[1].end_class is EndClass.DIVERGED
+
+
+def test_results_are_looked_for_once_training_ended(world):
+    world.train(stop_reason="generations")
+    assert not world.look().folder.has_results
+
+    world.store.write("results.json", b"{}")
+    assert world.look().folder.has_results
+
+
+def test_the_absence_of_the_ray_job_is_checked_at_the_server(world):
+    """A watch that is late must not make a second RayJob, nor a new attempt."""
+    world.store.write("lease.json", Lease(attempt=1).to_bytes())
+    labels = names.labels("reach", world.uid, 1)
+    world.kube.add(RAY_JOBS, {"metadata": {"name": "reach-a01", "namespace": "lab", "labels": labels}})
+
+    assert [job.name for job in world.look().ray_jobs] == ["reach-a01"]
+
+
+def test_a_ray_job_of_another_run_with_its_name_is_not_its_ray_job(world):
+    world.store.write("lease.json", Lease(attempt=1).to_bytes())
+    labels = names.labels("reach", "another", 1)
+    world.kube.add(RAY_JOBS, {"metadata": {"name": "reach-a01", "namespace": "lab", "labels": labels}})
+
+    assert world.look().ray_jobs == ()
+
+
+def test_a_config_map_without_its_ray_job_is_found(world):
+    world.store.write("lease.json", Lease(attempt=1).to_bytes())
+    world.add(CONFIG_MAPS, "reach-a01")
+
+    assert world.look().config_maps == {"reach-a01"}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "problem"),
+    [
+        pytest.param(UnavailableError("no answer"), FolderProblem.UNAVAILABLE, id="down"),
+        pytest.param(DeniedError("no role"), FolderProblem.DENIED, id="denied"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_a_fact_and_no_failure(world, trouble, problem):
+    world.train()
+    world.look()
+    world.store.trouble = trouble
+
+    folder = world.look().folder
+    assert (folder.problem, folder.message, folder.manifest) == (problem, str(trouble), None)
+
+    world.store.trouble = None
+    assert world.look().folder.manifest is not None
+
+
+def test_a_damaged_manifest_is_none_but_its_version_is_known(world):
+    world.train()
+    world.store.write("manifest.json", b"{}")
+
+    folder = world.look().folder
+    assert folder.manifest is None
+    assert folder.manifest_version is not None
+
+
+def test_a_spec_that_is_not_valid_has_no_folder(world):
+    world.change_run(spec={})
+
+    observed = world.look()
+    assert observed.folder is None
+    assert observed.custom_resource.problems
+
+
+def test_a_spec_is_checked_again_only_when_it_changed(world, monkeypatch):
+    world.look()
+    monkeypatch.setattr("autolfads_operator.objects.load_run", lambda content: 1 / 0)
+    world.change_run(status={"phase": "Running"})
+
+    assert world.look().custom_resource.run is not None
+
+
+def crd(*fields):
+    properties = {"status": {"properties": {field: {} for field in fields}}}
+    schema = {"openAPIV3Schema": {"properties": properties}}
+    return {
+        "metadata": {"name": "rayjobs.ray.io", "namespace": None},
+        "spec": {"versions": [{"name": "v1", "schema": schema}]},
+    }
+
+
+def look_for_kuberay(world):
+    asyncio.run(world.observer.look_for_kuberay())
+    return world.observer.kuberay
+
+
+def test_kuberay_is_missing_too_old_or_fine(world):
+    world.kube.not_served.add(RAY_JOBS)
+    assert look_for_kuberay(world) is KubeRay.MISSING
+
+    world.kube.not_served.clear()
+    world.kube.add(CRDS, crd("jobStatus"))
+    assert look_for_kuberay(world) is KubeRay.TOO_OLD
+
+    world.kube.add(CRDS, crd("jobStatus", "jobStatusCheckFailureStartTime"))
+    assert look_for_kuberay(world) is KubeRay.FINE
+
+
+def test_the_large_crd_is_fetched_only_when_it_changed(world):
+    world.kube.add(CRDS, crd("jobStatusCheckFailureStartTime"))
+    look_for_kuberay(world)
+    world.kube.requests.clear()
+    look_for_kuberay(world)
+
+    assert [verb for verb, *_ in world.kube.requests] == ["serves", "get"]  # one of them for the version
+
+
+def test_without_the_right_to_see_crds_kuberay_is_taken_as_fine(world):
+    def refuse(verb, kind, name):
+        if kind == CRDS:
+            raise RefusedError("no right")
+
+    world.kube.broken = refuse
+    assert look_for_kuberay(world) is KubeRay.FINE
