@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys;
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint unit test kills check octave crds requirements demo clean
+.PHONY: help setup format lint unit test kills bench check octave controlplane nodes crds requirements demo clean
 
 ##@ Use
 demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
@@ -40,11 +40,20 @@ octave: ## Octave, which reads our MATLAB files in the tests
 		echo "octave-cli is wanted by the tests of rates.mat and was not found; install Octave, for example apt-get install octave"; exit 1; \
 	fi
 
-test: lint octave ## Everything, set-up included: what CI runs
+test: lint octave controlplane nodes ## Everything, set-up included: what CI runs
 	$(BIN)/pytest -m "not gpu" --cov --cov-report=term:skip-covered
 
 kills: .venv/.dev ## Kill 200 runs at random moments and compare what they end with
 	AUTOLFADS_KILLS=200 $(BIN)/pytest -s tests/end_to_end/test_kills.py
+
+bench: .venv/.worker ## Time training; LFADS_TORCH=its checkout TORCH_PYTHON=its Python times that beside
+	$(BIN)/python -m lfads_worker.bench $(if $(LFADS_TORCH),--lfads-torch $(LFADS_TORCH) --torch-python $(or $(TORCH_PYTHON),python3)) $(BENCH)
+
+controlplane: ## Build the Kubernetes of the tests, kept outside the clone
+	$(PYTHON) tests/controlplane/build.py
+
+nodes: .venv/.dev ## Build what the pods of the test nodes run in, kept outside the clone
+	PYTHONPATH=tests $(BIN)/python -m kube.nodes.environment
 
 crds: .venv/.dev ## Generate the CRD and the field reference
 	$(BIN)/python -m autolfads_spec

@@ -1,0 +1,96 @@
+"""A real Kubernetes for the tests: `cluster`, one for the whole session, and `namespace`, one a test.
+
+    cluster.etcd  .apiserver  .controller_manager  .scheduler  .kwok  .kuberay       its six processes
+
+    process.start()      start and wait until it answers; does nothing when it runs
+    process.kill()       SIGKILL, and wait until it is gone; start() brings it back on the same port
+    process.stop()       SIGTERM, and SIGKILL after ten seconds
+    process.restart()    stop() and start(); takes up changed .arguments (a list) and .environment (a dict)
+    process.is_alive  .pid  .log (a Path)  .port
+
+    cluster.url                         https://127.0.0.1:<port>
+    cluster.folder                      a Path: certificates/, kubeconfigs/, logs/, audit.log
+    cluster.kubeconfig(actor)           Path of an actor's kubeconfig
+    cluster.add_actor(actor, user=..., groups=(...))    one more identity; its kubeconfig
+    cluster.client(actor="admin")       kubernetes.client.ApiClient (synchronous) of an actor
+    cluster.kubectl(*words, actor="admin", stdin=None, check=True)
+                                        finished process with .stdout and .stderr; stdin may be text, an
+                                        object (a dict) or several, which then go in as JSON
+    cluster.apply(*objects, actor="admin")              server-side apply
+    cluster.audited(actor=None)         audit events so far (dicts: user, verb, objectRef, requestURI, ...)
+    cluster.add_node(name, cpu="8", memory="32Gi", labels={}, taints=[], **{"nvidia.com/gpu": "1"})
+                                        a KWOK node, Ready when it returns: pods on it "run" at once
+    cluster.remove_node(name)
+    cluster.add_process(name, program, arguments, is_ready=..., environment={})
+                                        one more process, ended with the others; program is a Path or a name
+    cluster.remove_process(process)
+    cluster.binary(name)                Path of kubelet, kubectl, etcd, ...
+    eventually(question, seconds=30, pause=0.1)         fixture: first true answer; fails with the last
+
+Actors and their rights (RBAC is on; nobody but admin is cluster-admin):
+
+    admin      system:masters
+    operator   system:serviceaccount:autolfads-system:autolfads-operator; rights from operator-rbac.yaml
+    kuberay    the ClusterRole that KubeRay ships, and services/proxy
+    kwok       the ClusterRole that KWOK ships
+    user       ClusterRole edit, everything on autolfadsruns but their status, and a look at Ray's, everywhere
+
+A real kubelet may join: KWOK keeps to nodes annotated kwok.x-k8s.io/node=fake. Its identity comes from
+`add_actor("node-a", user="system:node:node-a", groups=("system:nodes",))` (the Node authorizer is on).
+KubeRay reaches Ray's dashboard through the API server's service proxy, so pod addresses must be reachable
+from this machine, and no DNS is needed for that part.
+"""
+
+import re
+import uuid
+
+import pytest
+from kubernetes import client
+
+from kube.cluster import running_cluster, wait_until
+from kube.lorenz import lorenz, recording, worker_node  # noqa: F401 (fixtures: a run that really trains)
+from kube.operator_process import start  # noqa: F401 (a fixture: our operator)
+from kube.runs import run  # noqa: F401 (a fixture: one AutoLFADSRun)
+
+
+@pytest.fixture(scope="session")
+def _running(tmp_path_factory):
+    with running_cluster(tmp_path_factory.mktemp("cluster", numbered=True)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_running):
+    """The session's cluster, with every process running, whatever an earlier test has killed."""
+    _running.start_missing()
+    return _running
+
+
+@pytest.fixture
+def namespace(cluster, request):
+    """A namespace of this test alone; deleted afterwards with everything in it, without waiting."""
+    words = re.sub("[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:40].strip("-")
+    name = f"{words}-{uuid.uuid4().hex[:6]}"
+    core = client.CoreV1Api(cluster.client())
+    core.create_namespace({"metadata": {"name": name}})
+    yield name
+    cluster.start_missing()
+    core.delete_namespace(name)
+
+
+@pytest.fixture
+def eventually():
+    """`eventually(question, seconds=30)`: its first true answer; fails with the last one."""
+    return wait_until
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure names the logs, and the processes that were gone."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and cluster is not None:
+        dead = [process.name for process in cluster.processes if not process.is_alive]
+        gone = f"; not running: {', '.join(dead)}" if dead else ""
+        report.sections.append(("cluster", f"logs: {cluster.folder / 'logs'}{gone}"))
+    return report

@@ -1,0 +1,174 @@
+"""Operators that die, wait for each other, or lose the API server; and what one costs and may do."""
+
+import json
+import time
+
+import pytest
+from kubernetes import client
+
+from autolfads_spec.manifest import Lease
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
+
+
+def writes_of_operator(cluster, namespace):
+    changing = ("create", "update", "patch", "delete")
+    return [
+        event
+        for event in cluster.audited("operator")
+        if event["verb"] in changing and event["objectRef"].get("namespace") == namespace
+    ]
+
+
+def test_two_operators_at_once_make_one_of_each_and_come_to_rest(cluster, run, start, eventually):
+    start(LEADER_ELECTION="false", wait=False)
+    start(LEADER_ELECTION="false")
+    run.apply()
+    eventually(run.is_started)
+    time.sleep(4)
+    before = len(writes_of_operator(cluster, run.namespace))
+    time.sleep(5)
+
+    assert writes_of_operator(cluster, run.namespace)[before:] == []
+    assert list(run.ray_jobs()) == ["reach-a01"]
+    assert Lease.model_validate_json(run.store.read("lease.json").content).attempt == 1
+    assert before < 40
+
+
+def test_an_operator_that_was_killed_adopts_what_it_made(cluster, run, start, eventually):
+    first = start(LEASE_SECONDS="3", LEASE_GIVE_UP_SECONDS="2.5")
+    run.apply()
+    eventually(lambda: run.ray_jobs())
+    first.kill()
+    (job,) = run.ray_jobs().values()
+    start(LEASE_SECONDS="3", LEASE_GIVE_UP_SECONDS="2.5")
+    eventually(run.is_started)
+    time.sleep(3)
+
+    (adopted,) = run.ray_jobs().values()
+    assert adopted["metadata"]["uid"] == job["metadata"]["uid"]
+    assert run.status["attempt"] == 1
+
+
+def test_an_operator_that_died_between_lease_and_ray_job_goes_on_with_the_same_attempt(
+    run, start, eventually
+):
+    run.apply()
+    uid = run.read()["metadata"]["uid"]
+    run.store.write("lease.json", Lease(attempt=1, owner=uid).to_bytes())
+    start()
+    eventually(run.is_started)
+
+    assert list(run.ray_jobs()) == ["reach-a01"]
+    assert Lease.model_validate_json(run.store.read("lease.json").content).attempt == 1
+
+
+def test_the_second_operator_waits_and_takes_over_at_once_when_the_first_ends_in_order(start, eventually):
+    first = start("first")
+    second = start("second", is_standby=True)
+    eventually(lambda: "Lease: not held" in second.ask("/readyz")[1])
+
+    first.stop()
+    assert first.exit_status == 0
+    eventually(lambda: second.ask("/readyz")[0] == 200, seconds=6)
+
+
+def test_the_second_operator_takes_over_when_the_first_is_killed(start, eventually):
+    first = start("first")
+    second = start("second", is_standby=True)
+    first.kill()
+
+    eventually(lambda: second.ask("/readyz")[0] == 200, seconds=30)
+
+
+def test_an_operator_whose_lease_is_taken_ends(cluster, start, eventually):
+    operator = start("first")
+    leases = client.CoordinationV1Api(cluster.client())
+    body = {"spec": {"holderIdentity": "somebody-else"}}
+    leases.patch_namespaced_lease("autolfads-operator", "autolfads-system", body)
+
+    eventually(lambda: not operator.is_alive)
+    assert operator.exit_status == 3
+    leases.delete_namespaced_lease("autolfads-operator", "autolfads-system")
+
+
+def test_an_operator_without_an_api_server_ends_and_its_successor_goes_on(cluster, run, start, eventually):
+    operator = start()
+    run.apply()
+    eventually(run.is_started)
+    cluster.apiserver.kill()
+    eventually(lambda: not operator.is_alive)
+    successor = start(is_standby=True)
+    assert successor.ask("/readyz")[0] == 503
+    cluster.apiserver.start()
+
+    eventually(lambda: successor.ask("/readyz")[0] == 200, seconds=60)
+    run.drive(generation=2)
+    eventually(lambda: run.status["progress"]["summary"] == "3/4")
+    assert len(run.ray_jobs()) == 1
+
+
+def test_a_short_outage_is_survived(cluster, run, start, eventually):
+    operator = start(LEASE_SECONDS="40", LEASE_GIVE_UP_SECONDS="35")
+    run.apply()
+    eventually(run.is_started)
+    cluster.apiserver.kill()
+    time.sleep(3)
+    cluster.apiserver.start()
+    run.drive(generation=2)
+
+    eventually(lambda: run.status["progress"]["summary"] == "3/4", seconds=60)
+    assert operator.is_alive
+    assert len(run.ray_jobs()) == 1
+
+
+def test_no_right_is_missing_and_no_secret_is_asked_for(cluster, run, start, eventually):
+    before = len(cluster.audited("operator"))
+    start()
+    run.apply()
+    eventually(run.is_started)
+    run.drive()
+    eventually(lambda: run.condition("DataReady").get("status") == "True")
+    run.delete()
+    eventually(lambda: run.read() is None, seconds=90)
+
+    asked = cluster.audited("operator")[before:]
+    refused = [event["requestURI"] for event in asked if event["responseStatus"].get("code") == 403]
+    assert refused == []
+    assert {event["objectRef"]["resource"] for event in asked if "objectRef" in event} <= {
+        "autolfadsruns",
+        "rayjobs",
+        "rayclusters",
+        "pods",
+        "configmaps",
+        "events",
+        "leases",
+        "customresourcedefinitions",
+    }
+
+
+def test_every_line_of_the_log_is_json_and_those_of_a_run_name_it(run, start, eventually):
+    operator = start()
+    run.apply()
+    eventually(run.is_started)
+    operator.stop()
+
+    lines = [json.loads(line) for line in operator.log.read_text().splitlines() if not line.startswith("===")]
+    uid = run.read()["metadata"]["uid"]
+    mine = [line for line in lines if line.get("uid") == uid]
+    assert any("RayJob" in line["message"] for line in mine)
+    assert all(line["run"] == f"{run.namespace}/reach" for line in mine)
+    assert [line for line in lines if line["severity"] in ("ERROR", "CRITICAL")] == []
+
+
+def test_an_idle_run_costs_next_to_nothing(cluster, run, start, eventually):
+    operator = start(POLL_STARTING_SECONDS="5", POLL_RUNNING_SECONDS="15")
+    run.apply()
+    eventually(run.is_started)
+    time.sleep(3)
+    before, asked = operator.cpu_seconds, len(cluster.audited("operator"))
+    time.sleep(15)
+
+    assert operator.cpu_seconds - before < 0.6  # of 15 s, kopf's own included
+    others = [e for e in cluster.audited("operator")[asked:] if e["objectRef"]["resource"] != "leases"]
+    assert len(others) < 10
