@@ -1,0 +1,1 @@
+"""How fast a population trains, measured; see docs/benchmark.md."""
