@@ -1,0 +1,186 @@
+"""A small run that really trains in the test cluster, on a real node, and the same run outside of it.
+
+    lorenz.apply(**blocks)       kubectl apply, by the user; blocks of the spec are merged in
+    lorenz.watch()               a `kubectl get -w` until .stop() or the end: .rows of (phase, generations)
+    lorenz.outside()             `autolfads run` on the YAML as it was or would be applied
+    lorenz.results()             every file in its output folder, by name
+    lorenz.operator              the process of our operator, started
+
+Beyond that it is a `kube.runs.Run`. Four members in two cohorts, and four generations of a second or so.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autolfads_spec.store import open_store
+from kube.nodes.images import WORKER
+from kube.nodes.node import start_node
+from kube.runs import Run
+
+AUTOLFADS = str(Path(sys.executable).parent / "autolfads")
+SPEC = {
+    "model": {
+        "preset": "Small",
+        "icEncoderUnits": 8,
+        "ciEncoderUnits": 8,
+        "controllerUnits": 6,
+        "generatorUnits": 10,
+        "factors": 4,
+    },
+    # No ramps, so that all generations are of the same length and one program is compiled.
+    "training": {"batchSize": 10, "klRamp": {"epochs": 0}, "l2Ramp": {"epochs": 0}},
+    "population": {"size": 4, "generations": 4, "epochsPerGeneration": 400, "seed": 1},
+    "compute": {
+        "accelerator": {"type": "None"},
+        "workers": {"desired": 2},
+        "membersPerCohort": 2,
+        "head": {"cpu": "100m", "memory": "2Gi"},
+    },
+}
+ROW = re.compile(r"^\S+ +([A-Z][a-z]+) +(\d+/\d+) ")
+
+
+def document(metadata, data, output, **blocks):
+    """The YAML of a run, with blocks of the spec merged in."""
+    spec = {"data": {"uri": data}, "output": {"uri": output, "posteriorSamples": 2}, **SPEC}
+    spec |= {name: {**spec.get(name, {}), **block} for name, block in blocks.items()}
+    kind = {"apiVersion": "autolfads.dev/v1alpha1", "kind": "AutoLFADSRun"}
+    return yaml.safe_dump({**kind, "metadata": metadata, "spec": spec}, sort_keys=False)
+
+
+def autolfads(*words):
+    """The command line on this machine; nothing of Kubernetes in it."""
+    done = subprocess.run([AUTOLFADS, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def local_run(folder, recording, **blocks):
+    """Results of the run in a folder of this machine, in one process."""
+    path, output = folder / "run.yaml", folder / "results"
+    path.write_text(document({"name": "lorenz"}, str(recording), str(output), **blocks))
+    autolfads("run", path, "--workers", "0")
+    files = [found for found in output.rglob("*") if found.is_file()]
+    return {found.relative_to(output).as_posix(): found.read_bytes() for found in files}
+
+
+class Lorenz(Run):
+    """The run, its YAML, and who looks at it."""
+
+    def __init__(self, cluster, namespace, bucket, folder, operator):
+        super().__init__(cluster, namespace, bucket, name="lorenz")
+        self.folder, self.operator = folder, operator
+        self.watches = []
+        self.data = f"{bucket}/lorenz.h5"
+        self.yaml = folder / "run.yaml"
+        self.write()
+
+    def write(self, **blocks):
+        """run.yaml, with blocks of the spec merged in."""
+        metadata = {"name": self.name, "namespace": self.namespace}
+        self.yaml.write_text(document(metadata, self.data, self.address, **blocks))
+
+    def apply(self, **blocks):
+        if blocks:
+            self.write(**blocks)
+        self.cluster.kubectl("apply", "-f", str(self.yaml), actor="user")
+        return self
+
+    def watch(self):
+        self.watches.append(Watch(self))
+        return self.watches[-1]
+
+    def outside(self):
+        autolfads("run", self.yaml, "--workers", "0")
+
+    def results(self):
+        return {name: self.store.read(name).content for name in self.store.names()}
+
+    def pods(self, role="worker"):
+        """Names of its pods of one role that are not being deleted: worker or head."""
+        chosen = ("-l", f"autolfads.dev/run={self.name},ray.io/node-type={role}")
+        found = self.cluster.kubectl("get", "pods", "-n", self.namespace, *chosen, "-o", "json").stdout
+        pods = [pod["metadata"] for pod in json.loads(found)["items"]]
+        return [pod["name"] for pod in pods if "deletionTimestamp" not in pod]
+
+    @property
+    def generations(self):
+        """Generations that are committed, as the status says."""
+        return self.status.get("progress", {}).get("generation", 0)
+
+
+class Watch:
+    """`kubectl get autolfadsruns -w`, as the user sees it."""
+
+    def __init__(self, run):
+        self._seen = run.folder / "seen.txt"
+        words = ("get", "autolfadsruns", run.name, "-n", run.namespace, "-w")
+        kubeconfig = f"--kubeconfig={run.cluster.kubeconfig('user')}"
+        with self._seen.open("w") as seen:
+            program = str(run.cluster.binary("kubectl"))
+            self._process = subprocess.Popen([program, kubeconfig, *words], stdout=seen, stderr=seen)
+
+    @property
+    def text(self):
+        return self._seen.read_text()
+
+    @property
+    def rows(self):
+        """(phase, generations) of each row that has them, without repetitions."""
+        found = [match.groups() for match in map(ROW.match, self.text.splitlines()) if match]
+        return [row for before, row in zip([None, *found], found, strict=False) if row != before]
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def worker_node(_running):
+    """The only node there is: pods of a run cannot land on one that KWOK plays."""
+    _running.start_missing()
+    _running.kubectl("delete", "nodes", "--all")
+    node = start_node(_running, "trains")
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory):
+    """A file of synthesised spikes."""
+    path = tmp_path_factory.mktemp("recording") / "lorenz.h5"
+    shape = ("--neurons", "8", "--conditions", "6", "--trials-per-condition", "4", "--bins", "12")
+    autolfads("synthesize", "lorenz", path, *shape)
+    return path
+
+
+@pytest.fixture
+def lorenz(cluster, namespace, bucket, storage_emulator, worker_node, recording, start, tmp_path):
+    """A run that is not applied yet, its recording in the bucket, an operator that waits for it."""
+    open_store(bucket).write_file("lorenz.h5", recording)
+    port = storage_emulator.rpartition(":")[2]
+    variables = {"STORAGE_EMULATOR_HOST": f"http://{worker_node.loopback}:{port}"}
+    operator = start(
+        WORKER_IMAGE=WORKER,
+        WORKER_ENV=json.dumps(variables),
+        WORKER_CPU="100m",
+        WORKER_MEMORY="1536Mi",
+        STATUS_INTERVAL_SECONDS="0.2",
+    )
+    run = Lorenz(cluster, namespace, bucket, tmp_path, operator)
+    yield run
+    for watch in run.watches:
+        watch.stop()
+    for process in (operator, *cluster.processes):
+        process.start()
+    if run.read():
+        run.delete()
+    deadline = time.monotonic() + 90
+    while run.left() and time.monotonic() < deadline:
+        time.sleep(0.5)

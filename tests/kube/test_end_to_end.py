@@ -1,0 +1,112 @@
+"""kubectl apply, and a cluster trains: everything real, from the recording in the bucket to the deletion.
+
+The API server, KubeRay, the kubelet, Ray, TensorFlow, the storage client and our operator, each a process
+with rights of its own. The oracle is `autolfads run` on the same YAML, outside of any cluster.
+"""
+
+import re
+
+import pytest
+
+from autolfads_spec.attempt import AttemptEnd
+
+pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+# All that may differ between two runs of the same YAML: times, places, what is needed to go on, and what
+# the operator and a driver tell each other. docs/interruptions.md lists the same.
+MEASURED = ("autolfads.log", "timing.csv", "manifest.json", "lease.json", "generations/", "checkpoints/")
+OF_OPERATOR = ("wish.json", "attempts/")
+# The image has the Python of Debian, and these two tell which Python it was: `versions.python` of the one,
+# and the row of versions of the other.
+TELL_VERSIONS = ("results.json", "report/report.html")
+PYTHON = re.compile(rb'(python"?:? "?)\d+\.\d+\.\d+')
+
+COLUMNS = ["NAME", "PHASE", "GEN", "BEST", "WORKERS", "COST", "AGE"]
+# What Kubernetes itself puts into every namespace.
+OF_NAMESPACE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+
+
+def comparable(files):
+    return {
+        name: PYTHON.sub(rb"\1", content) if name in TELL_VERSIONS else content
+        for name, content in files.items()
+        if not name.startswith((*MEASURED, *OF_OPERATOR))
+    }
+
+
+def objects_in(cluster, namespace):
+    """Everything in a namespace but events, of whatever kind."""
+    words = ("api-resources", "--verbs=list", "--namespaced", "-o", "name")
+    kinds = [kind for kind in cluster.kubectl(*words).stdout.split() if not kind.startswith("events")]
+    return set(cluster.kubectl("get", ",".join(kinds), "-n", namespace, "-o", "name").stdout.split())
+
+
+def training_on(node):
+    return [line for line in node.processes() if re.search("lfads_worker|ray", line)]
+
+
+@pytest.fixture
+def expected(lorenz):
+    """What the run gives outside of the cluster; the folder is empty again afterwards."""
+    lorenz.outside()
+    results = lorenz.results()
+    for name in results:
+        lorenz.store.delete(name)
+    return comparable(results)
+
+
+def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
+    cluster, worker_node, lorenz, expected, eventually
+):
+    watch = lorenz.apply().watch()
+    eventually(lambda: len(lorenz.pods("worker")) == 2, seconds=300)
+    assert lorenz.condition("DataReady")["status"] == "True"  # not before
+    eventually(lambda: any("lfads_worker run" in line for line in training_on(worker_node)))
+    waiting = ("wait", "alr/lorenz", "-n", lorenz.namespace, "--for=condition=Complete", "--timeout=900s")
+    cluster.kubectl(*waiting, actor="user")
+    eventually(lambda: watch.rows[-1] == ("Succeeded", "4/4"))
+    watch.stop()
+    print(watch.text)
+
+    check_what_the_user_saw(watch.rows)
+    check_columns(cluster.kubectl("get", "autolfadsruns", "-n", lorenz.namespace, actor="user").stdout)
+    check_who_trained(lorenz)
+    found = lorenz.results()
+    same = comparable(found)
+    assert same.keys() == expected.keys()
+    assert {"rates.h5", "best/weights.npz", "population.csv", "results.json"} <= same.keys()
+    assert [name for name in expected if same[name] != expected[name]] == []
+
+    cluster.kubectl("delete", "alr", "lorenz", "-n", lorenz.namespace, "--timeout=120s", actor="user")
+
+    assert objects_in(cluster, lorenz.namespace) == OF_NAMESPACE
+    eventually(lambda: training_on(worker_node) == [])
+    assert lorenz.results() == found
+
+
+def check_what_the_user_saw(rows):
+    """Each phase after the one before it, and the counter rising while the population trained."""
+    phases = [phase for phase, _ in rows]
+    known = ["Pending", "Starting", "Validating", "Provisioning", "Running", "Finalizing", "Succeeded"]
+    assert set(phases) <= set(known)
+    assert phases == sorted(phases, key=known.index)
+    assert {"Starting", "Provisioning", "Running", "Succeeded"} <= set(phases)
+    counts = [int(generations.removesuffix("/4")) for _, generations in rows]
+    assert counts == sorted(counts)
+    assert len({generations for phase, generations in rows if phase == "Running"}) >= 3
+
+
+def check_columns(printed):
+    header, row = printed.splitlines()
+    assert header.split() == COLUMNS
+    assert re.fullmatch(r"lorenz +Succeeded +4/4 +0\.\d+ +\d/2 +\d+[ms]\w* *", row)
+
+
+def check_who_trained(lorenz):
+    """Each of two Ray workers has trained cohorts, in pods of their own, after the recording was checked."""
+    lines = lorenz.store.read("timing.csv").content.decode().splitlines()
+    place = lines[0].split(",").index("worker")
+    assert len({line.split(",")[place] for line in lines[1:]}) == 2
+    end = AttemptEnd.model_validate_json(lorenz.store.read("attempts/01/end.json").content)
+    assert (lorenz.status["attempt"], lorenz.status["failedAttempts"]) == (1, 0)
+    assert (end.end_class, end.generation) == ("ok", 3)
