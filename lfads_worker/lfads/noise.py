@@ -136,6 +136,22 @@ class NoiseSource:
         return (bins, self._members, self.batch, width), 1, 0
 
 
+class Masks:
+    """Dropout masks of every bin, one byte a number, scaled by 1/(1 - rate) of each member when read.
+
+    Args:
+      keep: [time, members, batch, features].
+      rate: [members].
+    """
+
+    def __init__(self, keep: Tensor, rate: Tensor) -> None:
+        self._keep, self._rate = keep, rate
+
+    def __getitem__(self, t: Tensor) -> Tensor:
+        scale = tf.reshape(1.0 / (1.0 - self._rate), (-1, 1, 1))
+        return tf.cast(self._keep[t], scale.dtype) * scale
+
+
 def dropped(x: Tensor, keep: Tensor | None, rate: Tensor, members_axis: int) -> Tensor:
     """Multiply x by its mask and by 1/(1 - rate) of each member; without a mask it stays as it is."""
     if keep is None:

@@ -71,13 +71,15 @@ def step_keys(keys: tuple[Tensor, Tensor], step: Tensor, purpose: int) -> tuple[
     return threefry(keys, (tf.fill(tf.shape(keys[0]), step), tf.fill(tf.shape(keys[0]), _u32(purpose))))
 
 
-def _words(keys: tuple[Tensor, Tensor], shape: Sequence[int], members_axis: int) -> tuple[Tensor, Tensor]:
-    """Two words for every place of `shape`; the members axis carries the keys, the others count.
+def _words(
+    keys: tuple[Tensor, Tensor], shape: Sequence[int], members_axis: int, first: Tensor | int = 0
+) -> tuple[Tensor, Tensor]:
+    """Two words for every place of `shape`; the members axis carries the keys, the others count from `first`.
 
     The counter does not involve the members axis, so a member's numbers are
     the same whatever the size of its cohort.
     """
-    counter = tf.zeros([1] * len(shape), tf.uint32)
+    counter = tf.fill([1] * len(shape), tf.cast(first, tf.uint32))
     stride = 1
     for axis in reversed(range(len(shape))):
         if axis == members_axis:
@@ -91,6 +93,41 @@ def _words(keys: tuple[Tensor, Tensor], shape: Sequence[int], members_axis: int)
     view[members_axis] = shape[members_axis]
     key = (tf.reshape(keys[0], view), tf.reshape(keys[1], view))
     return threefry(key, (counter, tf.zeros([1] * len(shape), tf.uint32)))
+
+
+def _word_pairs(keys: tuple[Tensor, Tensor], shape: Sequence[int], members_axis: int) -> Tensor:
+    """`_words` as one uint64 for every place, the first word low.
+
+    Written row by row of the first axis, so that each pair is computed once: XLA would compute it anew for
+    every piece that is cut from it. The axes after the members are one inside of the loop, since a narrow
+    innermost axis is slow.
+    """
+    if len(shape) < 4:  # a single bin
+        return _paired(_words(keys, shape, members_axis))
+    rows, members, *rest = shape
+    width = math.prod(rest)
+    written = tf.TensorArray(tf.uint64, rows, element_shape=(members, width))
+
+    def body(row: Tensor, written: Any) -> tuple[Tensor, Any]:
+        first = tf.cast(row, tf.uint32) * _u32(width)
+        return row + 1, written.write(row, _paired(_words(keys, (members, width), 0, first)))
+
+    _, written = tf.while_loop(
+        lambda row, _: row < rows, body, (0, written), maximum_iterations=rows, parallel_iterations=1
+    )
+    return tf.reshape(written.stack(), shape)
+
+
+def _paired(words: tuple[Tensor, Tensor]) -> Tensor:
+    low, high = (tf.cast(word, tf.uint64) for word in words)
+    return low | tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
+
+
+def _cut(pairs: Tensor, bits: int) -> list[Tensor]:
+    """The pieces of `bits` bits of each pair, lowest first, as uint32."""
+    mask = tf.constant(2**bits - 1, tf.uint64)
+    shifts = (tf.constant(shift, tf.uint64) for shift in range(0, 64, bits))
+    return [tf.cast(tf.bitwise.right_shift(pairs, shift) & mask, tf.uint32) for shift in shifts]
 
 
 def bernoulli_keep(
@@ -115,18 +152,11 @@ def bernoulli_keep(
     length = shape[pack_axis]
     packed = [*shape]
     packed[pack_axis] = -(-length // 4)
-    first, second = _words(keys, packed, members_axis)
-    low = _u32(0xFFFF)
-    halves = [
-        first & low,
-        tf.bitwise.right_shift(first, _u32(16)),
-        second & low,
-        tf.bitwise.right_shift(second, _u32(16)),
-    ]
     view = [1] * len(shape)
     view[members_axis] = shape[members_axis]
     threshold = tf.reshape(tf.cast(tf.round(drop_rate * 65536.0), tf.uint32), view)
-    kept = tf.concat([half >= threshold for half in halves], pack_axis)
+    pieces = _cut(_word_pairs(keys, packed, members_axis), 16)
+    kept = tf.concat([piece >= threshold for piece in pieces], pack_axis)
     return tf.slice(kept, [0] * len(shape), list(shape))
 
 
@@ -143,7 +173,7 @@ def standard_normal(
     length = shape[pack_axis]
     packed = [*shape]
     packed[pack_axis] = -(-length // 2)
-    first, second = _words(keys, packed, members_axis)
+    first, second = _cut(_word_pairs(keys, packed, members_axis), 32)
 
     def uniform(word: Tensor) -> Tensor:
         # 23 bits and a half are exact in float32: never 0 and never 1, so the logarithm is finite

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from lfads_worker.lfads import random_bits
-from lfads_worker.lfads.noise import Noise, NoiseSource, dropped
+from lfads_worker.lfads.noise import Masks, Noise, NoiseSource, dropped
 
 _EVERYTHING = {"external": 2, "held_out": 1, "forward_bins": 2}
 
@@ -139,3 +139,12 @@ def test_dropped_values_keep_their_mean():
     np.testing.assert_allclose(np.unique(found[:, 1]), [0, 2])
     np.testing.assert_allclose(found.mean((0, 2, 3)), 1.0, atol=0.05)
     assert dropped(x, None, tf.constant([0.1, 0.5], tf.float64), 1) is x
+
+
+def test_a_bins_mask_scales_what_it_keeps():
+    keep = np.random.default_rng(0).random((4, 2, 3, 5)) < 0.6
+
+    masks = Masks(tf.constant(keep), tf.constant([0.5, 0.2], tf.float64))
+
+    expected = keep * np.array([2.0, 1.25])[:, None, None]
+    np.testing.assert_allclose([masks[t] for t in range(4)], expected, rtol=1e-15)

@@ -58,6 +58,17 @@ def test_words_are_uniform_in_every_byte_and_every_bit():
     assert np.abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / np.sqrt(len(words))
 
 
+@pytest.mark.parametrize("compiled", [True, False], ids=["XLA", "plain TensorFlow"])
+@pytest.mark.parametrize("shape", [(5, 3, 4, 7), (1, 3, 1, 1), (4, 3, 2, 0), (3, 4, 7)])
+def test_pairs_written_row_by_row_are_the_words_of_the_whole(shape, compiled):
+    axis = shape.index(3)
+    first, second = (word.numpy().astype(np.uint64) for word in random_bits._words(_keys(), shape, axis))
+
+    pairs = tf.function(random_bits._word_pairs, jit_compile=compiled)(_keys(), shape, axis)
+
+    np.testing.assert_array_equal(pairs, np.broadcast_to(first | second << np.uint64(32), shape))
+
+
 def test_no_word_pair_comes_twice():
     first, second = (word.numpy().astype(np.uint64) for word in random_bits._words(_keys(), _SHAPE, 1))
 
