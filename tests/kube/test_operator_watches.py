@@ -54,20 +54,21 @@ class Installation:
         self._cluster = cluster
 
     def remove(self):
-        self._bring_back_namespaces()
-        # While KubeRay can: its finalizers would hold up the CRDs.
-        self._cluster.kubectl("delete", "rayjobs", "--all", "--all-namespaces", "--timeout=60s")
         self._cluster.kuberay.kill()
+        # Its finalizers would hold up the CRDs, for as long as it asks heads that no longer answer.
+        for namespace, name in self._ray_jobs():
+            self._cluster.kubectl("create", "namespace", namespace, check=False)  # it may have gone first
+            free = ("patch", "rayjob", name, "-n", namespace, "--type=merge")
+            self._cluster.kubectl(*free, "-p", '{"metadata":{"finalizers":null}}')
         crds = [f"{kind}.ray.io" for kind in self.KINDS]
         self._cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=60s", *crds)
 
-    def _bring_back_namespaces(self):
-        """Those that went while the API server, just started, did not serve RayJobs yet: one may be left."""
+    def _ray_jobs(self):
+        """Namespace and name of each, other tests' included."""
         left = client.CustomObjectsApi(self._cluster.client()).list_cluster_custom_object(
             "ray.io", "v1", "rayjobs"
         )
-        for name in {job["metadata"]["namespace"] for job in left["items"]}:
-            self._cluster.kubectl("create", "namespace", name, check=False)
+        return [(job["metadata"]["namespace"], job["metadata"]["name"]) for job in left["items"]]
 
     def bring_back(self):
         files = sorted((build.files("kuberay") / "config/crd/bases").iterdir())
