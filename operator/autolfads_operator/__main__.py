@@ -19,7 +19,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from autolfads_operator import handlers, health, listing, log, settings
+from autolfads_operator import handlers, health, listing, log, settings, times
 from autolfads_operator.act import Actor
 from autolfads_operator.api import KubeApi
 from autolfads_operator.cache import Cache
@@ -73,7 +73,7 @@ class Process:
         self.observer = Observer(api, self.cache, self.reports, _now)
         self.reconciler = Reconciler(
             self.observer,
-            Actor(api, self.cache, self.reports, metrics, chosen.identity, _timestamp),
+            Actor(api, self.cache, self.reports, metrics, chosen.identity, lambda: times.written(_now())),
             lambda observed: plan(observed, chosen),
             chosen,
             metrics,
@@ -239,10 +239,6 @@ async def _until_asked(process: Process) -> None:
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-
-
-def _timestamp() -> str:
-    return _now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def main() -> int:

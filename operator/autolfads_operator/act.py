@@ -139,16 +139,12 @@ class Actor:
         await self._api.delete(RAY_JOBS, run.namespace, action.name, action.uid)
 
     async def _add_finalizer(self, action: actions.AddFinalizer, run: CustomResource) -> None:
-        await self._change_finalizers(run, lambda found: [*found, action.finalizer], action.finalizer, True)
+        await self._change_finalizers(run, action.finalizer, wanted=True)
 
     async def _remove_finalizer(self, action: actions.RemoveFinalizer, run: CustomResource) -> None:
-        await self._change_finalizers(
-            run, lambda found: [each for each in found if each != action.finalizer], action.finalizer, False
-        )
+        await self._change_finalizers(run, action.finalizer, wanted=False)
 
-    async def _change_finalizers(
-        self, run: CustomResource, change: Callable[[list[str]], list[str]], finalizer: str, wanted: bool
-    ) -> None:
+    async def _change_finalizers(self, run: CustomResource, finalizer: str, wanted: bool) -> None:
         """Change one entry of a list that others write too, provided that nobody did meanwhile."""
         found = await self._api.get(RUNS, run.namespace, run.name)
         if found is None or found["metadata"]["uid"] != run.uid:
@@ -157,13 +153,15 @@ class Actor:
         if (finalizer in before) == wanted:
             self._cache.put(RUNS, found)
             return
+        others = [each for each in before if each != finalizer]
+        after = [*others, finalizer] if wanted else others
         operations = [
             {
                 "op": "test",
                 "path": "/metadata/resourceVersion",
                 "value": found["metadata"]["resourceVersion"],
             },
-            {"op": "add", "path": "/metadata/finalizers", "value": change(list(before))},
+            {"op": "add", "path": "/metadata/finalizers", "value": after},
         ]
         try:
             changed = await self._api.patch(RUNS, run.namespace, run.name, operations)

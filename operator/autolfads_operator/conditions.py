@@ -91,8 +91,8 @@ def cluster(situation: Situation) -> Told:
     """Whether the present attempt has its head and enough workers."""
     if not situation.is_live:
         return Told("False", Reason.WAITING, "no attempt is under way")
-    for pod in situation.observed.pods:
-        if pod.attempt == situation.attempt and pod.reason in endings.IMAGE_PROBLEMS:
+    for pod in situation.pods:
+        if pod.reason in endings.IMAGE_PROBLEMS:
             return Told("False", Reason.IMAGE_PULL, f"pod {pod.name}: {pod.reason} {pod.message}".rstrip())
     if situation.head is None and situation.has_begun:
         return Told("False", Reason.HEAD_LOST, "the head pod is missing")
@@ -130,8 +130,7 @@ def _has_committed(situation: Situation) -> bool:
 
 
 def _unschedulable(situation: Situation) -> Pod | None:
-    pods = (pod for pod in situation.observed.pods if pod.attempt == situation.attempt)
-    return next((pod for pod in pods if pod.unschedulable and pod.deleted_at is None), None)
+    return next((pod for pod in situation.pods if pod.unschedulable and pod.deleted_at is None), None)
 
 
 def _capacity(situation: Situation) -> Told:

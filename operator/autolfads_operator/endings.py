@@ -91,6 +91,11 @@ def said(end: AttemptEnd | None) -> Reason | None:
     return _SAID_BY_DRIVER[end.end_class] if end is not None else None
 
 
+def forgotten(end: AttemptEnd | None) -> Reason:
+    """Of an attempt whose end was never written into the status, and which another one has followed."""
+    return said(end) or Reason.DRIVER_FAILED
+
+
 def said_by_driver(situation: Situation) -> Ending | None:
     """The end of the present attempt in its newest driver's own words."""
     end = situation.last_end
@@ -142,22 +147,20 @@ def _post_mortem(situation: Situation, reason: str, message: str) -> Ending:
 
 def head_ran_out_of_memory(situation: Situation) -> bool:
     """Whether the kernel has killed a head of the present attempt."""
-    pods = situation.observed.pods
-    return any(p.reason == "OOMKilled" for p in pods if p.attempt == situation.attempt and p.role == "head")
+    return any(pod.reason == "OOMKilled" for pod in situation.pods if pod.role == "head")
 
 
 def no_machines(situation: Situation, told: str) -> Ending:
     """That machines did not come in time, for the reason that the pods give."""
     waited = f"within {situation.spec.schedule.provisioning_timeout} (spec.schedule.provisioningTimeout)"
     cure = "set spec.suspend to true and back to false to try again"
-    pods = [pod for pod in situation.observed.pods if pod.attempt == situation.attempt]
-    for pod in pods:
+    for pod in situation.pods:
         if pod.reason in IMAGE_PROBLEMS:
             return Ending(
                 Reason.IMAGE_PULL,
                 f"wanted pod {pod.name} to run {waited}, found {_image(pod)}; mend it and {cure}",
             )
-    stuck = next((pod.unschedulable for pod in pods if pod.unschedulable), None)
+    stuck = next((pod.unschedulable for pod in situation.pods if pod.unschedulable), None)
     found = f"that no node takes them: {stuck}" if stuck else f"too few ({told})"
     return Ending(Reason.STOCKOUT, f"wanted machines {waited}, found {found}; {cure}")
 

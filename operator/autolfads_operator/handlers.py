@@ -40,16 +40,9 @@ Note = Callable[[Kind, bool, Object], None]
 
 def take_note(cache: Cache, reconciler: Reconciler, kind: Kind, gone: bool, thing: dict[str, Any]) -> None:
     """One event: remember it, and wake the run that it is about."""
-    uid = thing["metadata"]["uid"]
-    entry = cache.drop(uid) if gone else cache.put(kind, thing)
-    if entry is None:
-        return
-    if kind != RUNS:
-        reconciler.touch(entry.run_uid)
-    elif gone:
-        reconciler.lose(uid)
-    else:
-        reconciler.see(uid, entry.namespace, entry.name)
+    entry = cache.drop(thing["metadata"]["uid"]) if gone else cache.put(kind, thing)
+    if entry is not None:
+        reconciler.note(entry, gone)
 
 
 class Watches:

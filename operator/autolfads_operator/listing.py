@@ -22,7 +22,9 @@ async def fill(api: KubeApi, cache: Cache, reconciler: Reconciler, namespaces: t
             for thing in await api.list_all(kind, namespace, _labels(kind)):
                 cache.put(kind, thing)
     for uid in cache.uids(RUNS):
-        _see(cache, reconciler, uid)
+        entry = cache.run(uid)
+        if entry is not None:
+            reconciler.note(entry)
     logger.info("%d objects seen, %d of them runs", len(cache), len(cache.uids(RUNS)))
 
 
@@ -37,17 +39,8 @@ async def compare(api: KubeApi, cache: Cache, reconciler: Reconciler, namespaces
         for entry in cache.retain(before, (thing["metadata"]["uid"] for thing in listed)):
             dropped += 1
             logger.warning("%s %s/%s is gone, and no watch told", kind.kind, entry.namespace, entry.name)
-            if kind == RUNS:
-                reconciler.lose(entry.uid)
-            else:
-                reconciler.touch(entry.run_uid)
+            reconciler.note(entry, gone=True)
     return dropped
-
-
-def _see(cache: Cache, reconciler: Reconciler, uid: str) -> None:
-    entry = cache.run(uid)
-    if entry is not None:
-        reconciler.see(uid, entry.namespace, entry.name)
 
 
 def _labels(kind: Kind) -> str | None:

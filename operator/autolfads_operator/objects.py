@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from autolfads_operator.manifests import names
 from autolfads_operator.observed import CustomResource, Pod, PodRole, RayCluster, RayJob
+from autolfads_operator.times import parsed_or_none
 from autolfads_spec import AutoLFADSRun, SpecError, load_run
 from autolfads_spec.run import API_VERSION, KIND, cluster_problems
 from autolfads_spec.status import RunStatus
@@ -35,17 +36,6 @@ def run_uid_of(thing: Object) -> str | None:
     return labels_of(thing).get(names.UID_LABEL)
 
 
-def time_of(text: Any) -> datetime.datetime | None:
-    """A time as Kubernetes writes it; None for none, or for one that cannot be read."""
-    if not isinstance(text, str):
-        return None
-    try:
-        found = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
 Spec = tuple[AutoLFADSRun | None, tuple[str, ...]]
 
 
@@ -58,13 +48,13 @@ def custom_resource_of(thing: Object, spec: Spec) -> CustomResource:
         namespace=metadata["namespace"],
         uid=metadata["uid"],
         resource_generation=int(metadata.get("generation", 1)),
-        created=time_of(metadata.get("creationTimestamp")) or _EPOCH,
+        created=parsed_or_none(metadata.get("creationTimestamp")) or _EPOCH,
         run=run,
         problems=problems,
         status=status_of(thing.get("status") or {}),
         annotations=metadata.get("annotations") or {},
         finalizers=frozenset(metadata.get("finalizers") or ()),
-        deleted_at=time_of(metadata.get("deletionTimestamp")),
+        deleted_at=parsed_or_none(metadata.get("deletionTimestamp")),
     )
 
 
@@ -160,16 +150,16 @@ def ray_job_of(thing: Object) -> RayJob | None:
         name=metadata["name"],
         uid=metadata["uid"],
         attempt=attempt,
-        created=time_of(metadata.get("creationTimestamp")) or _EPOCH,
+        created=parsed_or_none(metadata.get("creationTimestamp")) or _EPOCH,
         job_status=status.get("jobStatus") or "",
         deployment_status=status.get("jobDeploymentStatus") or "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",
         cluster_name=status.get("rayClusterName") or None,
-        job_started=time_of((status.get("rayJobInfo") or {}).get("startTime")),
-        ended=time_of(status.get("endTime")),
+        job_started=parsed_or_none((status.get("rayJobInfo") or {}).get("startTime")),
+        ended=parsed_or_none(status.get("endTime")),
         spec_hash=(metadata.get("annotations") or {}).get(names.SPEC_HASH, ""),
-        deleted_at=time_of(metadata.get("deletionTimestamp")),
+        deleted_at=parsed_or_none(metadata.get("deletionTimestamp")),
     )
 
 
@@ -188,7 +178,7 @@ def ray_cluster_of(thing: Object) -> RayCluster | None:
         max_replicas=int(groups[0].get("maxReplicas") or 0),
         ready_workers=int(status.get("readyWorkerReplicas") or 0),
         head_service=(status.get("head") or {}).get("serviceName") or None,
-        deleted_at=time_of(metadata.get("deletionTimestamp")),
+        deleted_at=parsed_or_none(metadata.get("deletionTimestamp")),
     )
 
 
@@ -215,7 +205,7 @@ def pod_of(thing: Object) -> Pod | None:
         unschedulable=(scheduled.get("message") or "no node") if unschedulable else None,
         node=(thing.get("spec") or {}).get("nodeName") or None,
         image_digest=_ray_container(status).get("imageID") or None,
-        deleted_at=time_of(metadata.get("deletionTimestamp")),
+        deleted_at=parsed_or_none(metadata.get("deletionTimestamp")),
     )
 
 

@@ -12,7 +12,7 @@ import datetime
 import logging
 from collections.abc import Callable
 
-from autolfads_operator import objects
+from autolfads_operator import objects, times
 from autolfads_operator.api import KubeApi
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import RefusedError
@@ -169,8 +169,8 @@ class Observer:
             return False
         if (found.attempt, found.driver_epoch) != (known.attempt, known.driver_epoch):
             return False
-        heartbeat = objects.time_of(found.heartbeat)
-        if heartbeat is None or (self._now() - heartbeat).total_seconds() > FRESH_SECONDS:
+        heartbeat = times.parsed_or_none(found.heartbeat)
+        if heartbeat is None or times.seconds_since(heartbeat, self._now()) > FRESH_SECONDS:
             return False
         live = [job for job in ray_jobs if job.is_live]
         return (

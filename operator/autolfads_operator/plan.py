@@ -175,8 +175,7 @@ def _forgotten(situation: Situation, number: int) -> Ending | None:
     """Why an earlier attempt is over, whose end was never written down."""
     if situation.folder is None:
         return None
-    reason = endings.said(situation.end_of(number)) or Reason.DRIVER_FAILED
-    return Ending(reason, "found only after the next attempt had begun")
+    return Ending(endings.forgotten(situation.end_of(number)), "found only after the next attempt had begun")
 
 
 def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:

@@ -8,16 +8,17 @@ rest wait in the order in which they came.
 
 import asyncio
 import collections
-import datetime
 import itertools
 import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from autolfads_operator import log
+from autolfads_operator import log, times
 from autolfads_operator.act import Actor
+from autolfads_operator.cache import Entry
 from autolfads_operator.errors import OperatorError, OutdatedError
+from autolfads_operator.kinds import RUNS
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observe import Observer
 from autolfads_operator.observed import Observed
@@ -77,23 +78,22 @@ class Reconciler:
         self._numbers = itertools.count(1)
         self._random = random.Random()
 
-    def see(self, uid: str, namespace: str, name: str) -> None:
-        """There is a run, and something about it may have changed."""
-        known = self._runs.get(uid)
-        if known is not None:
-            known.wake.set()
-            return
-        run = self._runs[uid] = _Run(name, namespace)
-        run.task = asyncio.create_task(self._serve(uid, run), name=f"run {namespace}/{name}")
+    def note(self, entry: Entry, gone: bool = False) -> None:
+        """A run, or something that was made for one, has changed or is gone."""
+        if entry.kind == RUNS and gone:
+            self._lose(entry.uid)
+        elif entry.kind == RUNS and entry.uid not in self._runs:
+            self._begin(entry)
+        elif entry.run_uid in self._runs:
+            self._runs[entry.run_uid].wake.set()
 
-    def touch(self, uid: str) -> None:
-        """Something that was made for a run has changed."""
-        known = self._runs.get(uid)
-        if known is not None:
-            known.wake.set()
+    def _begin(self, entry: Entry) -> None:
+        run = self._runs[entry.uid] = _Run(entry.name, entry.namespace)
+        run.task = asyncio.create_task(
+            self._serve(entry.uid, run), name=f"run {entry.namespace}/{entry.name}"
+        )
 
-    def lose(self, uid: str) -> None:
-        """A run is gone."""
+    def _lose(self, uid: str) -> None:
         run = self._runs.pop(uid, None)
         if run is None:
             return
@@ -238,8 +238,7 @@ class Reconciler:
                 self._metrics.preemptions.inc(lost)
         manifest = None if observed.folder is None else observed.folder.manifest
         if manifest is not None:
-            heartbeat = datetime.datetime.fromisoformat(manifest.heartbeat)
-            age_seconds = (observed.now - heartbeat).total_seconds()
+            age_seconds = times.seconds_since(times.parsed_or_none(manifest.heartbeat), observed.now)
             self._metrics.heartbeat_age_seconds.labels(*labels).set(max(0.0, age_seconds))
         if status.cost is not None:
             self._metrics.gpu_hours.labels(*labels).set(float(status.cost.gpu_hours or 0))

@@ -118,6 +118,11 @@ class Situation:
         return next(found, None)
 
     @property
+    def pods(self) -> tuple[Pod, ...]:
+        """Those of the present attempt."""
+        return tuple(pod for pod in self.observed.pods if pod.attempt == self.attempt)
+
+    @property
     def head(self) -> Pod | None:
         """A head that is there or coming; one that is going or has failed is none."""
         heads = (pod for pod in self._pods(PodRole.HEAD) if pod.phase in ("Pending", "Running"))
@@ -132,7 +137,7 @@ class Situation:
         return sum(pod.is_ready and pod.deleted_at is None for pod in self.workers)
 
     def _pods(self, role: PodRole) -> tuple[Pod, ...]:
-        return tuple(p for p in self.observed.pods if p.attempt == self.attempt and p.role is role)
+        return tuple(pod for pod in self.pods if pod.role is role)
 
     @property
     def last_end(self) -> AttemptEnd | None:

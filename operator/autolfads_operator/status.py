@@ -217,7 +217,7 @@ def _history(situation: Situation, ending: Ending | None) -> tuple[Attempt, ...]
 
 def _settled(situation: Situation, entry: Attempt) -> Attempt:
     """An earlier attempt whose end was never written down, because a status was lost."""
-    reason = endings.said(situation.end_of(entry.number)) or Reason.DRIVER_FAILED
+    reason = endings.forgotten(situation.end_of(entry.number))
     return entry.model_copy(update={"end_time": times.written(situation.now), "end_reason": reason})
 
 

@@ -13,10 +13,10 @@ def parsed(text: str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def parsed_or_none(text: str | None) -> datetime | None:
-    """The same for what may be missing or damaged."""
+def parsed_or_none(text: object) -> datetime | None:
+    """The same for what may be missing or damaged, or no text at all."""
     try:
-        return parsed(text) if text else None
+        return parsed(text) if isinstance(text, str) else None
     except ValueError:
         return None
 

@@ -6,10 +6,12 @@ moves. The next look that goes well writes the whole status again, and the condi
 
 import datetime
 
+from autolfads_operator import conditions
+from autolfads_operator.conditions import Told
 from autolfads_operator.errors import OperatorError
 from autolfads_spec import AutoLFADSError
 from autolfads_spec.errors import DeniedError, StoreError
-from autolfads_spec.status import Condition, ConditionType, Reason, RunStatus
+from autolfads_spec.status import ConditionType, Reason, RunStatus
 
 LONGEST = 1000  # characters; a page of an error helps nobody
 
@@ -18,19 +20,9 @@ def with_trouble(
     status: RunStatus, error: Exception, resource_generation: int, now: datetime.datetime
 ) -> RunStatus:
     """The status as it was, with Reconciling=True and the reason of the error."""
-    before = next((each for each in status.conditions or () if each.type == ConditionType.RECONCILING), None)
-    is_new = before is None or before.status != "True"
-    since = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    condition = Condition(
-        type=ConditionType.RECONCILING,
-        status="True",
-        reason=reason_of(error),
-        message=sentence_of(error),
-        last_transition_time=since if before is None or is_new else before.last_transition_time,
-        observed_generation=resource_generation,
-    )
-    others = tuple(each for each in status.conditions or () if each.type != ConditionType.RECONCILING)
-    return status.model_copy(update={"conditions": (*others, condition)})
+    told = {ConditionType.RECONCILING: Told("True", reason_of(error), sentence_of(error))}
+    written = conditions.written(told, status, resource_generation, now)
+    return status.model_copy(update={"conditions": written})
 
 
 def reason_of(error: Exception) -> Reason:

@@ -45,6 +45,33 @@ def example():
 
 
 @pytest.fixture(scope="session")
+def toy_run(autolfads):
+    """`toy_run(folder, **population)`: a tiny recording and its run.yaml, for `toy_autolfads.py`."""
+
+    def make(folder, **population):
+        autolfads(
+            *("synthesize", "lorenz", "data.h5", "--neurons", 5, "--conditions", 4),
+            *("--trials-per-condition", 15, "--bins", 6),
+            cwd=folder,
+        )
+        run = {
+            "apiVersion": "autolfads.dev/v1alpha1",
+            "kind": "AutoLFADSRun",
+            "metadata": {"name": "toy"},
+            "spec": {
+                "data": {"uri": "data.h5"},
+                "output": {"uri": "out", "posteriorSamples": 2, "report": False},
+                "training": {"klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
+                "population": {"epochsPerGeneration": 3, **population},
+            },
+        }
+        (folder / "run.yaml").write_text(yaml.safe_dump(run))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def results_of():
     """results.json of a folder, as attributes."""
 

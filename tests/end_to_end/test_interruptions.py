@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 TOY = [sys.executable, str(Path(__file__).with_name("toy_autolfads.py"))]
 
@@ -18,25 +17,8 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def folder(tmp_path, autolfads):
-    autolfads(
-        *("synthesize", "lorenz", "data.h5", "--neurons", 5, "--conditions", 4),
-        *("--trials-per-condition", 15, "--bins", 6),
-        cwd=tmp_path,
-    )
-    run = {
-        "apiVersion": "autolfads.dev/v1alpha1",
-        "kind": "AutoLFADSRun",
-        "metadata": {"name": "toy"},
-        "spec": {
-            "data": {"uri": "data.h5"},
-            "output": {"uri": "out", "posteriorSamples": 2, "report": False},
-            "training": {"klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
-            "population": {"size": 4, "generations": 5, "epochsPerGeneration": 3},
-        },
-    }
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
-    return tmp_path
+def folder(tmp_path, toy_run):
+    return toy_run(tmp_path, size=4, generations=5)
 
 
 def start(folder, workers=0, epoch_seconds=0.02):

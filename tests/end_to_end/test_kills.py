@@ -193,26 +193,8 @@ def real_folder(tmp_path_factory, autolfads, example):
 
 
 @pytest.fixture(scope="module")
-def toy_folder(tmp_path_factory, autolfads):
-    folder = tmp_path_factory.mktemp("toy")
-    autolfads(
-        *("synthesize", "lorenz", "data.h5", "--neurons", 5, "--conditions", 4),
-        *("--trials-per-condition", 15, "--bins", 6),
-        cwd=folder,
-    )
-    run = {
-        "apiVersion": "autolfads.dev/v1alpha1",
-        "kind": "AutoLFADSRun",
-        "metadata": {"name": "toy"},
-        "spec": {
-            "data": {"uri": "data.h5"},
-            "output": {"uri": "out", "posteriorSamples": 2, "report": False},
-            "training": {"klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
-            "population": {"size": 5, "generations": 8, "epochsPerGeneration": 3},
-        },
-    }
-    (folder / "run.yaml").write_text(yaml.safe_dump(run))
-    return folder
+def toy_folder(tmp_path_factory, toy_run):
+    return toy_run(tmp_path_factory.mktemp("toy"), size=5, generations=8)
 
 
 def test_a_killed_run_ends_with_the_same_bytes(toy_folder):

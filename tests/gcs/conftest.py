@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from toy_command import invoke  # noqa: F401 (a fixture: the command line)
+
 LEFT_OPEN = "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 

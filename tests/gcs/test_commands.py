@@ -7,34 +7,19 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from autolfads_spec import dump_run, load_run
 from autolfads_spec.store import open_store
 from lfads_worker import cli
 from lfads_worker.data.source import fingerprint
-from lfads_worker.execution import choice
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.results import commit, output
 from lfads_worker.training.averages import PosteriorAverages
+from toy_command import made_by
 
 pytestmark = pytest.mark.timeout(300)
 
 SYNTHESIZE = ("--neurons", 5, "--conditions", 4, "--trials-per-condition", 15, "--bins", 6)
-
-
-def made_by(trainer):
-    return lambda spec, data: trainer(spec.population.seed, data.trials, data.time, data.neurons)
-
-
-@pytest.fixture
-def invoke(monkeypatch, tmp_path):
-    """Calls the command line in an empty folder with a toy; trains in this process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(cli, "make_trainer", made_by(ToyTrainer))
-    monkeypatch.setattr(choice, "prepare_this_process", lambda threads: None)
-    return lambda *arguments: CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from autolfads_operator.kinds import CONFIG_MAPS, EVENTS, RAY_CLUSTERS, RAY_JOBS
 from autolfads_operator.manifests import names
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.reports import Reports
+from autolfads_operator.times import parsed_or_none
 from autolfads_spec.attempt import Wish
 from autolfads_spec.manifest import Lease
 from autolfads_spec.status import Phase, RunStatus
@@ -251,4 +252,4 @@ def test_times_of_events_are_utc(world):
     world.do(actions.PostEvent("reach.1", "Normal", "Accepted", "m"))
 
     posted = world.kube.of(EVENTS)["reach.1"]["lastTimestamp"]
-    assert objects.time_of(posted) == datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
+    assert parsed_or_none(posted) == datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from autolfads_operator import objects
 from autolfads_operator.manifests import names
 from autolfads_operator.observed import PodRole
+from autolfads_operator.times import parsed_or_none
 from autolfads_spec.status import ConditionType, Phase, RunStatus
 
 UTC = datetime.UTC
@@ -285,4 +286,4 @@ def test_the_exit_code_of_the_last_end_is_given():
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", 5])
 def test_a_time_that_cannot_be_read_is_none(text):
-    assert objects.time_of(text) is None
+    assert parsed_or_none(text) is None

@@ -1,6 +1,7 @@
 import pytest
 
 from autolfads_spec import load_run
+from toy_command import invoke  # noqa: F401 (a fixture: the command line)
 
 
 @pytest.fixture

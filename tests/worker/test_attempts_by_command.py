@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from autolfads_spec import dump_run
 from autolfads_spec.attempt import AttemptEnd, Wish
@@ -18,19 +17,6 @@ from lfads_worker.execution import choice
 from lfads_worker.execution.choice import Choice
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.results import commit
-
-
-def toy(spec, data):
-    return ToyTrainer(spec.population.seed, data.trials, data.time, data.neurons)
-
-
-@pytest.fixture
-def invoke(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(cli, "make_trainer", toy)
-    monkeypatch.setattr(choice, "prepare_this_process", lambda threads: None)
-    return lambda *arguments: CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from autolfads_spec import dump_run, load_run
 from autolfads_spec.manifest import Manifest
@@ -25,24 +24,7 @@ from lfads_worker.failures import EXIT_CODES
 from lfads_worker.results import commit
 from lfads_worker.results.output import in_folder
 from lfads_worker.training.state import CohortState
-
-
-def toy(spec, data):
-    return ToyTrainer(spec.population.seed, data.trials, data.time, data.neurons)
-
-
-@pytest.fixture
-def invoke(monkeypatch, tmp_path):
-    """Calls the command line in an empty folder with a toy; trains in this process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(cli, "make_trainer", toy)
-    monkeypatch.setattr(choice, "prepare_this_process", lambda threads: None)
-
-    def call(*arguments):
-        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-
-    return call
+from toy_command import made_by
 
 
 @pytest.fixture
@@ -498,7 +480,7 @@ def test_new_trials_are_inferred_by_a_finished_run(invoke, spec_file, tmp_path, 
         row = np.zeros((1, 6), np.float32)
         member = np.array([trained.settings["member"]])
         state = CohortState(member, row, row, row, np.array([1]), np.array([0.5]))
-        return toy(trained.run.spec, data).posterior_averages(state, 0, samples)
+        return made_by(ToyTrainer)(trained.run.spec, data).posterior_averages(state, 0, samples)
 
     monkeypatch.setattr(cli, "infer_posterior", by_toy)
     invoke("run", spec_file, "--workers", 0)
