@@ -1,24 +1,30 @@
 """kubectl apply, and a cluster trains: everything real, from the recording in the bucket to the deletion.
 
-The API server, KubeRay, the kubelet, Ray, TensorFlow, the storage client and our operator, each a process
-with rights of its own. The oracle is `autolfads run` on the same YAML, outside of any cluster.
+The API server, KubeRay, the kubelet, Ray, TensorFlow and the storage client, each a process with rights of
+its own; our operator as the chart installs it, in the images that users build. The oracle is `autolfads run`
+on the same YAML, outside of any cluster.
 """
 
+import json
 import re
 
 import pytest
 
 from autolfads_spec.attempt import AttemptEnd
+from kube.deployed import Deployed
+from kube.nodes.images import OPERATOR, WORKER
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # All that may differ between two runs of the same YAML: times, places, what is needed to go on, and what
 # the operator and a driver tell each other. docs/interruptions.md lists the same.
 MEASURED = ("autolfads.log", "timing.csv", "manifest.json", "lease.json", "generations/", "checkpoints/")
-OF_OPERATOR = ("wish.json", "attempts/")
+OF_OPERATOR = ("wish.json", "cost.json", "attempts/")
 # The image has the Python of Debian, and these two tell which Python it was: `versions.python` of the one,
 # and the row of versions of the other.
 TELL_VERSIONS = ("results.json", "report/report.html")
+# What it cost is in a line of its own, and only where somebody counts.
+COST = re.compile(rb'<p class="cost">.*?</p>\n')
 PYTHON = re.compile(rb'(python"?:? "?)\d+\.\d+\.\d+')
 
 COLUMNS = ["NAME", "PHASE", "GEN", "BEST", "WORKERS", "COST", "AGE"]
@@ -28,7 +34,7 @@ OF_NAMESPACE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 def comparable(files):
     return {
-        name: PYTHON.sub(rb"\1", content) if name in TELL_VERSIONS else content
+        name: PYTHON.sub(rb"\1", COST.sub(b"", content)) if name in TELL_VERSIONS else content
         for name, content in files.items()
         if not name.startswith((*MEASURED, *OF_OPERATOR))
     }
@@ -46,6 +52,22 @@ def training_on(node):
 
 
 @pytest.fixture
+def lorenz_operator(cluster, bucket, worker_node, lorenz_settings):
+    """The chart in place of a process; gone without a trace afterwards."""
+    variables = json.loads(lorenz_settings["WORKER_ENV"])
+    worker = {
+        "workerEnv": variables,
+        "workerCpu": lorenz_settings["WORKER_CPU"],
+        "workerMemory": lorenz_settings["WORKER_MEMORY"],
+    }
+    deployed = Deployed(cluster, variables["STORAGE_EMULATOR_HOST"], worker)
+    deployed.start()
+    yield deployed
+    deployed.uninstall()
+    assert deployed.pods() == []
+
+
+@pytest.fixture
 def expected(lorenz):
     """What the run gives outside of the cluster; the folder is empty again afterwards."""
     lorenz.outside()
@@ -55,6 +77,11 @@ def expected(lorenz):
     return comparable(results)
 
 
+def test_helm_test_finds_the_operator_at_work(lorenz):
+    assert "accepted: the spec is valid" in lorenz.operator.test()
+    assert lorenz.operator.refused() == []
+
+
 def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
     cluster, worker_node, lorenz, expected, eventually
 ):
@@ -62,6 +89,7 @@ def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
     eventually(lambda: len(lorenz.pods("worker")) == 2, seconds=300)
     assert lorenz.condition("DataReady")["status"] == "True"  # not before
     eventually(lambda: any("lfads_worker run" in line for line in training_on(worker_node)))
+    check_images(lorenz)
     waiting = ("wait", "alr/lorenz", "-n", lorenz.namespace, "--for=condition=Complete", "--timeout=900s")
     cluster.kubectl(*waiting, actor="user")
     eventually(lambda: watch.rows[-1] == ("Succeeded", "4/4"))
@@ -96,10 +124,18 @@ def check_what_the_user_saw(rows):
     assert len({generations for phase, generations in rows if phase == "Running"}) >= 3
 
 
+def check_images(lorenz):
+    """Head, workers and operator run what users build."""
+    (container,) = [status for pod in lorenz.operator.pods() for status in pod["status"]["containerStatuses"]]
+    assert (container["image"], container["restartCount"]) == (OPERATOR, 0)
+    words = ("get", "pods", "-n", lorenz.namespace, "-o", "jsonpath={.items[*].spec.containers[*].image}")
+    assert set(lorenz.cluster.kubectl(*words).stdout.split()) == {WORKER}
+
+
 def check_columns(printed):
     header, row = printed.splitlines()
     assert header.split() == COLUMNS
-    assert re.fullmatch(r"lorenz +Succeeded +4/4 +0\.\d+ +\d/2 +\d+[ms]\w* *", row)
+    assert re.fullmatch(r"lorenz +Succeeded +4/4 +0\.\d+ +\d/2 +\d+\.\d\d USD +\d+[ms]\w* *", row)
 
 
 def check_who_trained(lorenz):

@@ -8,9 +8,9 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from kube.nodes.enclosure import Enclosure, EnclosureError
-from kube.nodes.oci import Base
 
 PAUSE = "localhost/pause:test"
 CONFIG = f"""
@@ -84,11 +84,11 @@ class Containerd:
         """Take an image in and unpack it."""
         self._ctr("image", "import", archive)
 
-    def image(self, reference: str) -> Base:
+    def image(self, reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The manifest and the configuration of an image."""
         _, line = self._ctr("image", "list", f"name=={reference}").splitlines()
         manifest = json.loads(self._ctr("content", "get", line.split()[2]))
-        return Base(manifest, json.loads(self._ctr("content", "get", manifest["config"]["digest"])))
+        return manifest, json.loads(self._ctr("content", "get", manifest["config"]["digest"]))
 
     def kill_containers(self, namespace: str, pod: str) -> int:
         """SIGKILL every process of a pod but its sandbox's; how many containers were running."""

@@ -112,6 +112,22 @@ class Enclosure:
         _do("nft", "-f", "-", input=f"table ip {_table(self._cable)} {{\n{chain}\n}}\n")
         self.connect()
 
+    def lead(self, address: str, port: int, local_port: int) -> None:
+        """From inside, let a port of some address be one of this machine's 127.0.0.1."""
+        words = ("iifname", self._cable, "ip", "daddr", address, "tcp", "dport", str(port))
+        _do(
+            "nft",
+            "insert",
+            "rule",
+            "ip",
+            _table(self._cable),
+            "incoming",
+            *words,
+            "dnat",
+            "to",
+            f"127.0.0.1:{local_port}",
+        )
+
     def connect(self) -> None:
         """Plug the cable in."""
         _do("ip", "link", "set", self._cable, "up")

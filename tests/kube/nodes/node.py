@@ -1,8 +1,9 @@
 """A real node for the tests: kubelet, containerd, runc and CoreDNS in an enclosure of their own.
 
-    node = start_node(cluster)          Ready when it returns; pods may use the image images.WORKER
+    node = start_node(cluster)          Ready when it returns; pods may use images.WORKER and images.OPERATOR
     node.name  .address  .logs          logs of its programs and, in log/pods/, of containers
     node.loopback                       under this address pods reach what listens on this machine's 127.0.0.1
+    node.image(reference)               manifest and configuration of an image
     node.kill_pod(namespace, name)      SIGKILL its processes; kubelet restarts them as their pod says
     node.stop_kubelet()  .start_kubelet()
     node.processes()                    command lines of all that runs on it, its own daemons included
@@ -11,20 +12,26 @@
     node.kill()                         the machine is gone at once; its Node and pods stay in the API
     node.close()                        the same, its Node deleted, nothing left on this machine
 
-Several may run beside each other; each reports all cores and all memory of this machine as its own.
+Pods with a token reach the API server as everywhere, at KUBERNETES_SERVICE_HOST; no other service address
+answers, since there is no kube-proxy. Several nodes may run beside each other; each reports all cores and all
+memory of this machine as its own.
 `capacity` adds resources that no device plugin is there for, such as nvidia.com/gpu.
 If the test is killed, so is the node; what files remain are removed when the next one starts.
 """
 
+import ipaddress
 import json
 import signal
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from kube.nodes import environment, images, kubelet
+from kube.components import SERVICE_ADDRESSES
+from kube.nodes import images, kubelet
 from kube.nodes.containerd import Containerd
 from kube.nodes.enclosure import LOOPBACK, Enclosure
+from kube.nodes.store import lay_store
 
 
 class NodeError(Exception):
@@ -33,11 +40,11 @@ class NodeError(Exception):
 
 def start_node(cluster: Any, name: str = "node-a", capacity: dict[str, str] | None = None) -> "Node":
     """A node that is Ready, on a new machine of that name; `cluster` is the fixture of tests/kube."""
-    store = environment.prepared_store()
+    prepared = images.prepared_images()
     cluster.kubectl("delete", "node", name, "--ignore-not-found")
-    machine = Enclosure(environment.CACHE / "nodes", cluster.folder / "logs" / name)
+    machine = Enclosure(images.CACHE / "nodes", cluster.folder / "logs" / name)
     try:
-        node = Node(cluster, name, machine, store)
+        node = Node(cluster, name, machine, prepared)
         node.wait_until_ready(capacity or {})
     except BaseException:
         machine.close()
@@ -48,12 +55,13 @@ def start_node(cluster: Any, name: str = "node-a", capacity: dict[str, str] | No
 class Node:
     loopback = LOOPBACK
 
-    def __init__(self, cluster: Any, name: str, machine: Enclosure, store: Path) -> None:
+    def __init__(self, cluster: Any, name: str, machine: Enclosure, prepared: images.Images) -> None:
         self.name, self.address, self.logs = name, machine.address, machine.logs
         self._cluster, self._machine = cluster, machine
-        images.lay_store(store, machine)
+        lay_store(prepared.store, machine)
         self._containerd = Containerd(machine)
-        images.import_worker(store, machine, self._containerd)
+        self._containerd.import_image(prepared.archive)
+        self._serve_kubernetes()
         self._start_dns()
         config = kubelet.settings(machine.address, machine.cgroup, cluster.folder / "certificates" / "ca.crt")
         (self._machine.folder / "kubelet.json").write_text(json.dumps(config))
@@ -74,6 +82,11 @@ class Node:
         self._machine.start(
             "coredns", self._cluster.binary("coredns"), "-conf", self._machine.folder / "Corefile"
         )
+
+    def _serve_kubernetes(self) -> None:
+        """Lead the address of the service `kubernetes`, which every pod is told, to the API server."""
+        address = str(next(ipaddress.ip_network(SERVICE_ADDRESSES).hosts()))
+        self._machine.lead(address, 443, urlsplit(self._cluster.url).port)
 
     def start_kubelet(self) -> None:
         self._kubelet = self._machine.start(
@@ -105,6 +118,10 @@ class Node:
         found = self._cluster.kubectl("get", "node", self.name, "-o", "json", check=False)
         conditions = json.loads(found.stdout)["status"].get("conditions", []) if not found.returncode else []
         return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+    def image(self, reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Manifest and configuration of an image that it has."""
+        return self._containerd.image(reference)
 
     def kill_pod(self, namespace: str, name: str) -> int:
         """SIGKILL all processes of a pod but its sandbox; how many containers it had running."""

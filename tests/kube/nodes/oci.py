@@ -1,7 +1,6 @@
-"""Writes small container images: a tar layer, a configuration and a manifest, by the OCI image layout.
+"""Writes small container images of one layer, by the OCI image layout: for what no builder is needed.
 
-For what no builder is needed: a few files on top of an image whose layers the receiving store already has, or
-on top of nothing. The same content gives the same digests. Knows neither builders nor runtimes.
+The same content gives the same digests. Knows neither builders nor runtimes.
 """
 
 import hashlib
@@ -9,28 +8,10 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Base:
-    """The image below: its two documents as its store has them."""
-
-    manifest: dict[str, Any]
-    config: dict[str, Any]
-
-
-NOTHING = Base(
-    {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json"},
-        "layers": [],
-    },
-    {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}},
-)
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def layer(files: Mapping[str, bytes], executable: bool = False) -> bytes:
@@ -42,25 +23,26 @@ def layer(files: Mapping[str, bytes], executable: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def write_archive(archive: Path, reference: str, base: Base, top: bytes, **settings: object) -> None:
-    """Write what `ctr image import` takes: `base` and one more layer; `settings` go into its document."""
-    docker = "docker" in base.manifest["mediaType"]
-    kind = (
-        "application/vnd.docker.image.rootfs.diff.tar" if docker else "application/vnd.oci.image.layer.v1.tar"
+def write_archive(archive: Path, reference: str, top: bytes, **settings: object) -> None:
+    """Write what `ctr image import` takes: an image of one layer; `settings` go into its configuration."""
+    config = _json(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": settings,
+            "rootfs": {"type": "layers", "diff_ids": [digest(top)]},
+        }
     )
-    rootfs = {**base.config["rootfs"], "diff_ids": [*base.config["rootfs"]["diff_ids"], digest(top)]}
-    history = [*base.config.get("history", []), {"created_by": reference}]
-    inner = {**base.config.get("config", {}), **settings}
-    config = _json({**base.config, "config": inner, "rootfs": rootfs, "history": history})
     manifest = _json(
         {
-            **base.manifest,
-            "config": {**base.manifest["config"], **_descriptor(config)},
-            "layers": [*base.manifest["layers"], {"mediaType": kind, **_descriptor(top)}],
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **_descriptor(config)},
+            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **_descriptor(top)}],
         }
     )
     entry = {
-        "mediaType": base.manifest["mediaType"],
+        "mediaType": MANIFEST,
         **_descriptor(manifest),
         "annotations": {"io.containerd.image.name": reference},
     }

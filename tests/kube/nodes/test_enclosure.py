@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kube.nodes import environment
+from kube.nodes import programs
 from kube.nodes.enclosure import LOOPBACK, Enclosure, sweep
 
 pytestmark = pytest.mark.kube
 MAKE_ONE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from kube.nodes import environment
 from kube.nodes.enclosure import Enclosure
 machine = Enclosure(Path(sys.argv[1]), Path(sys.argv[2]))
 print(machine.cgroup, machine.start("program", "sleep", "1000"), machine._cable, flush=True)
@@ -25,7 +24,7 @@ os.kill(os.getpid(), 9)
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs():
-    environment.need_programs()
+    programs.need_programs()
 
 
 def control_groups(name):

@@ -1,56 +1,14 @@
 """A real kubelet runs our pods on this machine: image, limits, network, faults."""
 
 import http.server
-import json
 import threading
 
 import pytest
 
-from kube.nodes.images import WORKER
 from kube.nodes.node import start_node
+from kube.nodes.pods import pod
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
-
-
-def pod(name, *command, **fields):
-    """A pod as the restricted Pod Security Standard wants it, with one container."""
-    restricted = {
-        "runAsNonRoot": True,
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    container = {"name": "main", "image": WORKER, "command": command, "securityContext": restricted}
-    container |= fields.pop("container", {})
-    spec = {
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 1,
-        "restartPolicy": "Never",
-        "containers": [container],
-        "nodeSelector": {"kubernetes.io/hostname": "node-a"},
-    }
-    metadata = {"name": name, "labels": {"app": name}}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec | fields}
-
-
-@pytest.fixture
-def run(cluster, namespace, node, eventually):
-    """Create pods and wait until each is in the phase that is asked for; the last one's status."""
-
-    def status(name):
-        found = cluster.kubectl("get", "pod", name, "-n", namespace, "-o", "json")
-        return json.loads(found.stdout)["status"]
-
-    def run(*pods, phase="Succeeded"):
-        for one in pods:
-            one["metadata"]["namespace"] = namespace
-        cluster.apply(*pods)
-        for one in pods:
-            eventually(lambda name=one["metadata"]["name"]: status(name)["phase"] == phase, seconds=120)
-        return status(pods[-1]["metadata"]["name"])
-
-    run.status = status
-    return run
 
 
 def test_pod_has_our_code_with_ray_and_tensorflow(cluster, namespace, run):

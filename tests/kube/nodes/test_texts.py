@@ -23,7 +23,7 @@ def test_layer_is_the_same_bytes_for_the_same_files():
 def test_image_names_every_part_by_its_digest(tmp_path):
     top = oci.layer({"etc/one": b"content"})
 
-    oci.write_archive(tmp_path / "image.tar", "localhost/one:x", oci.NOTHING, top, Entrypoint=["/one"])
+    oci.write_archive(tmp_path / "image.tar", "localhost/one:x", top, Entrypoint=["/one"])
 
     files = contents(tmp_path / "image.tar")
     (entry,) = json.loads(files["index.json"])["manifests"]
@@ -35,14 +35,6 @@ def test_image_names_every_part_by_its_digest(tmp_path):
     assert list(contents(io.BytesIO(layer))) == ["etc/one"]
     blobs = {name.rpartition("/")[2]: content for name, content in files.items() if "blobs" in name}
     assert all(oci.digest(content) == f"sha256:{name}" for name, content in blobs.items())
-
-
-def test_second_layer_leaves_the_base_as_it_was(tmp_path):
-    before = json.dumps(oci.NOTHING.config), json.dumps(oci.NOTHING.manifest)
-
-    oci.write_archive(tmp_path / "image.tar", "localhost/one:x", oci.NOTHING, oci.layer({}))
-
-    assert (json.dumps(oci.NOTHING.config), json.dumps(oci.NOTHING.manifest)) == before
 
 
 def test_server_is_found_from_inside_under_the_name_of_its_certificate():
