@@ -4,9 +4,12 @@
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# Two processes: the tests of the cluster mostly wait; the others compute meanwhile (tests/conftest.py).
+TOGETHER := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint unit test kills bench check octave controlplane nodes crds requirements demo clean
+.PHONY: help setup format lint unit test kills bench bench-operator check octave controlplane nodes helm chart crds images push sbom requirements demo clean
 
 ##@ Use
 demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
@@ -25,9 +28,10 @@ lint: .venv/.dev ## Style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint dockerfiles/*.Dockerfile
 
 unit: .venv/.dev ## The fast tests
-	$(BIN)/pytest -m "not ray and not slow and not kube and not gcs and not gpu"
+	$(BIN)/pytest -m "not ray and not slow and not kube and not gcs and not gpu" $(TOGETHER)
 
 check: lint octave unit ## Lint and fast tests
 
@@ -40,8 +44,8 @@ octave: ## Octave, which reads our MATLAB files in the tests
 		echo "octave-cli is wanted by the tests of rates.mat and was not found; install Octave, for example apt-get install octave"; exit 1; \
 	fi
 
-test: lint octave controlplane nodes ## Everything, set-up included: what CI runs
-	$(BIN)/pytest -m "not gpu" --cov --cov-report=term:skip-covered
+test: lint octave controlplane nodes helm ## Everything, set-up included: what CI runs
+	$(BIN)/pytest -m "not gpu" $(TOGETHER) --cov --cov-report=term:skip-covered
 
 kills: .venv/.dev ## Kill 200 runs at random moments and compare what they end with
 	AUTOLFADS_KILLS=200 $(BIN)/pytest -s tests/end_to_end/test_kills.py
@@ -49,22 +53,55 @@ kills: .venv/.dev ## Kill 200 runs at random moments and compare what they end w
 bench: .venv/.worker ## Time training; LFADS_TORCH=its checkout TORCH_PYTHON=its Python times that beside
 	$(BIN)/python -m lfads_worker.bench $(if $(LFADS_TORCH),--lfads-torch $(LFADS_TORCH) --torch-python $(or $(TORCH_PYTHON),python3)) $(BENCH)
 
+bench-operator: .venv/.dev controlplane ## Measure one operator with 500 runs: docs/operator-benchmark.md; BENCH="--runs 50"
+	PYTHONPATH=tests $(BIN)/python -m bench_operator $(BENCH)
+
 controlplane: ## Build the Kubernetes of the tests, kept outside the clone
 	$(PYTHON) tests/controlplane/build.py
 
-nodes: .venv/.dev ## Build what the pods of the test nodes run in, kept outside the clone
-	PYTHONPATH=tests $(BIN)/python -m kube.nodes.environment
+nodes: .venv/.dev ## Build the images of the test nodes, kept outside the clone
+	PYTHONPATH=tests $(BIN)/python -m kube.nodes.images
 
-crds: .venv/.dev ## Generate the CRD and the field reference
+helm: .venv/.dev ## Fetch the helm of the tests, kept outside the clone
+	$(BIN)/python tests/helm/program.py
+
+chart: crds helm ## Generate what the chart is made from, and try it
+	PYTHONPATH=tests $(BIN)/python -m helm.chart
+	$(BIN)/pytest -q tests/helm
+
+crds: .venv/.dev ## Generate the CRD, the field reference and the chart's values
 	$(BIN)/python -m autolfads_spec
+	$(BIN)/python charts/generate.py
+
+##@ Release
+IMAGES := operator worker $(if $(GPU),worker-gpu)
+
+images: ## Build the images; GPU=1: with CUDA too; ENGINE=docker, REGISTRY=..., BASE=image@digest
+	for image in $(IMAGES); do dockerfiles/image.sh build $$image || exit 1; done
+
+push: ## Push the images to REGISTRY
+	for image in $(IMAGES); do dockerfiles/image.sh push $$image || exit 1; done
+
+sbom: .venv/bin/uv ## Write what is in the images as CycloneDX, into dist/
+	$(BIN)/uv venv --quiet --clear build/sbom
+	$(BIN)/uv pip install --quiet --python build/sbom --require-hashes -r requirements/sbom.txt
+	@mkdir -p dist
+	for image in operator worker worker-gpu; do \
+		$(COMPILE) --python-platform x86_64-manylinux_2_28 --no-deps requirements/$$image.txt \
+		| PYTHONWARNINGS=ignore build/sbom/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o dist/$$image.cdx.json - || exit 1; \
+	done
 
 ##@ House-keeping
 requirements: .venv/.dev ## Compile requirements/*.in into pinned files with hashes
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet requirements/worker.in -o requirements/worker.txt
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet -c requirements/worker.txt requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --universal requirements/worker.in -o requirements/worker.txt
+	$(COMPILE) --universal -c requirements/worker.txt requirements/operator.in -o requirements/operator.txt
+	$(COMPILE) --universal -c requirements/worker.txt -c requirements/operator.txt -c requirements/uv.txt requirements/build.in -o requirements/build.txt
+	$(COMPILE) --universal -c requirements/worker.txt -c requirements/operator.txt requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --universal requirements/sbom.in -o requirements/sbom.txt
+	$(COMPILE) --python-platform x86_64-manylinux_2_28 -c requirements/worker.txt requirements/worker-gpu.in -o requirements/worker-gpu.txt
 
 clean: ## Remove the environment and caches of this clone
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 
 help:
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -10,14 +10,16 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
+from autolfads_spec import document
+from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, EndClass, Wish
 from autolfads_spec.errors import MissingError, SpecError, StoreError
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.output import RunPaths
-from autolfads_spec.store import Store
+from autolfads_spec.store import Store, open_store
 from lfads_worker.errors import (
     DataError,
     DeviceError,
@@ -33,6 +35,7 @@ from lfads_worker.errors import (
 logger = logging.getLogger(__name__)
 
 NAMES = RunPaths("")
+_PAUSE = "a pause is wanted at the end of this generation"
 
 # The first that an error is one of; whatever is not here is a fault of the program.
 _ENDS: Mapping[type[BaseException], EndClass] = {
@@ -50,6 +53,23 @@ _ENDS: Mapping[type[BaseException], EndClass] = {
     KeyboardInterrupt: EndClass.INTERRUPTED,
     SystemExit: EndClass.INTERRUPTED,  # Ray turns SIGTERM into it
 }
+
+
+def address_in(spec_file: Path) -> str | None:
+    """Where a run's output goes, as far as that can be read in a YAML that may be wrong otherwise."""
+    try:
+        address = document.read(spec_file).content["spec"]["output"]["uri"]
+    except (SpecError, LookupError, TypeError):
+        return None
+    return address if isinstance(address, str) else None
+
+
+def attempt_at(address: str | None, number: int) -> "Attempt":
+    """The attempt of this number at the run in an output folder; one without words where there is none."""
+    try:
+        return CountedAttempt(open_store(address), number) if address else Attempt()
+    except StoreError:
+        return Attempt()
 
 
 def end_class(error: BaseException) -> EndClass:
@@ -80,8 +100,12 @@ class Attempt:
         """Ends the run where nothing is being trained.
 
         Raises:
-          PausedError: if the operator wants a pause, as far as was last asked.
+          PausedError: if the operator wants a pause, as far as was last asked; not if it wants results.
         """
+
+    def asked_to_finish(self) -> str | None:
+        """Asks once more, at the end of a generation: why it is to be the last one; None when it is not."""
+        return None
 
     def end(self, end: EndClass, message: str, epoch: int | None) -> None:
         """Leaves the last word, unless another driver has it by now.
@@ -122,13 +146,16 @@ class CountedAttempt(Attempt):
             return
         wanted = wish if wish is not None and wish.attempt == self.number and wish.pause else None
         if wanted is not None and self._pause is None:
-            logger.info(
-                "a pause is wanted at the end of this generation%s", f": {wanted.why}" if wanted.why else ""
-            )
+            what = "this generation is to be the last one" if wanted.finish else _PAUSE
+            logger.info("%s%s", what, f": {wanted.why}" if wanted.why else "")
         self._pause = wanted
 
+    def asked_to_finish(self) -> str | None:
+        self.look()
+        return BUDGET_STOP if self._pause is not None and self._pause.finish else None
+
     def require_wanted(self) -> None:
-        if self._pause is not None:
+        if self._pause is not None and not self._pause.finish:
             why = f" ({self._pause.why})" if self._pause.why else ""
             raise PausedError(
                 f"paused{why}: what is committed is kept, and the next attempt goes on from there"
@@ -138,7 +165,7 @@ class CountedAttempt(Attempt):
         lease = self._lease()
         if lease.attempt > self.number or (epoch is not None and lease.driver_epoch > epoch):
             return
-        document = AttemptEnd(
+        word = AttemptEnd(
             attempt=self.number,
             driver_epoch=lease.driver_epoch if epoch is None else epoch,
             end_class=end,
@@ -146,7 +173,7 @@ class CountedAttempt(Attempt):
             generation=self._committed(),
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self._store.write(NAMES.attempt_end(self.number), document.to_bytes())
+        self._store.write(NAMES.attempt_end(self.number), word.to_bytes())
 
     def _committed(self) -> int | None:
         with contextlib.suppress(MissingError, ValidationError):

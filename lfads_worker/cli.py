@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autolfads_spec import AutoLFADSRun, load_run
+from autolfads_spec.store import PATIENCE_SECONDS
 from lfads_worker import interruption, log, summary
-from lfads_worker.attempt import CountedAttempt
+from lfads_worker.attempt import CountedAttempt, address_in, attempt_at
 from lfads_worker.failures import EXIT_CODES, told
 from lfads_worker.results.output import open_output
 from lfads_worker.session import LogFormat, Session
@@ -107,6 +108,15 @@ def run(
             "names. It stops for later attempts and writes attempts/NN/end.json.",
         ),
     ] = None,
+    store_patience: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            envvar="AUTOLFADS_STORE_PATIENCE",
+            help="How long Cloud Storage may be out of reach before the run stops where it is.",
+        ),
+    ] = PATIENCE_SECONDS,
 ) -> None:
     """Train a population on this machine.
 
@@ -122,9 +132,11 @@ def run(
         stack.enter_context(interruption.prompt(lambda: f"interrupted: {session.how_to_go_on()}"))
         progress, handler = session.displays()
         stack.enter_context(log.to_console(handler, logging.WARNING if quiet else logging.INFO))
+        if attempt is not None:  # whatever is wrong with RUN.YAML, the operator is told if it can be
+            session.attempt = attempt_at(output or address_in(spec_file), attempt)
         asked = _with_output(load_run(spec_file), output)
         session.run = asked.metadata.name
-        opened = stack.enter_context(open_output(asked.spec.output.uri))
+        opened = stack.enter_context(open_output(asked.spec.output.uri, store_patience))
         if attempt is not None:
             session.attempt = CountedAttempt(opened.store, attempt)
         _run(asked, opened, workers, progress, session, stack)

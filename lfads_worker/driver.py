@@ -40,6 +40,11 @@ def commit_nothing(position: Position) -> None:
     """Lets a generation pass; a run without crash safety."""
 
 
+def never_asked() -> str | None:
+    """Nobody wants the run to end before its own rules do."""
+    return None
+
+
 @dataclass(frozen=True)
 class Driver:
     """Runs one population to its end.
@@ -50,6 +55,8 @@ class Driver:
       pool: trains the cohorts.
       progress: shows the user how far the run is.
       on_generation: called with every new position, after each generation; what crash safety hangs on.
+      asked_to_finish: called at the end of each generation that is not the last by the rules; why it is to
+        be the last all the same.
       clock: seconds, monotonic.
     """
 
@@ -58,6 +65,7 @@ class Driver:
     pool: CohortPool
     progress: Progress = field(default_factory=Silent)
     on_generation: Callable[[Position], None] = commit_nothing
+    asked_to_finish: Callable[[], str | None] = never_asked
     clock: Callable[[], float] = time.monotonic
 
     def run(self, start: Position | None = None) -> RunHistory:
@@ -159,7 +167,8 @@ class Driver:
         )
         best_scores = [record.best.score for record in position.generations]
         elapsed = sum(record.seconds for record in position.generations) + seconds
-        return rules.should_stop([*best_scores, best_score], elapsed / SECONDS_PER_HOUR)
+        stop_reason = rules.should_stop([*best_scores, best_score], elapsed / SECONDS_PER_HOUR)
+        return stop_reason or self.asked_to_finish()
 
     def _evolve(self, scored: Population) -> Plan:
         asked = self.spec.population

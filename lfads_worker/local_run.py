@@ -20,7 +20,7 @@ from lfads_worker.compatibility import require_fit
 from lfads_worker.data import memory
 from lfads_worker.data.check import DataReport, check
 from lfads_worker.data.files import load_spikes
-from lfads_worker.data.source import fingerprint, open_source
+from lfads_worker.data.source import fingerprint, open_source, version
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.driver import Driver
 from lfads_worker.errors import DataError
@@ -41,7 +41,7 @@ from lfads_worker.results.collect import collect
 from lfads_worker.results.commit import Commits
 from lfads_worker.results.output import Output
 from lfads_worker.results.provenance import versions
-from lfads_worker.results.resume import NAMES
+from lfads_worker.results.resume import NAMES, read_manifest
 from lfads_worker.results.weights import named_arrays
 
 logger = logging.getLogger(__name__)
@@ -53,13 +53,18 @@ NOBODY_COUNTS = Attempt()
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that could start: its recording is good, and it is known how it will be trained."""
+    """A run that could start: its recording is good, and it is known how it will be trained.
+
+    Attributes:
+      recording_version: of the recording's file in a bucket, see `Manifest`.
+    """
 
     run: AutoLFADSRun
     data: SpikeData
     report: DataReport
     cohorts: Cohorts
     choice: Choice
+    recording_version: str | None = None
 
 
 def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: str | None = None) -> Prepared:
@@ -76,9 +81,11 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
       SpecError: if the model does not fit it.
     """
     spec = run.spec
+    before = version(spec.data.uri)
     data = load_spikes(spec.data, spec.model.output_distribution)
+    unchanged = before is not None and version(spec.data.uri) == before
     require_fit(spec, data)
-    one, two = memory.of_run(data, spec, 1), memory.of_run(data, spec, 2)
+    one, two = (memory.of_run(data, spec, members, devices.kind) for members in (1, 2))
     size = members_per_cohort(
         spec.compute.members_per_cohort,
         spec.population.size,
@@ -93,16 +100,17 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     report = check(
         data,
         spec.model.output_distribution,
-        memory_bytes=at_once * memory.of_run(data, spec, len(cohorts[0])),
+        memory_bytes=at_once * memory.of_run(data, spec, len(cohorts[0]), devices.kind),
         available_bytes=memory_bytes() if devices.kind == "cpu" and address is None else None,
     )
-    return Prepared(run, data, report, cohorts, choice)
+    return Prepared(run, data, report, cohorts, choice, before if unchanged else None)
 
 
 def require_same_recording(run: AutoLFADSRun, output: Output) -> None:
     """Checks that the results in the output folder are those of the recording that is there now.
 
     A recording that has moved away since is nobody's fault: the results stay what they are.
+    One in a bucket is read only if its version is not the one that was trained on.
 
     Raises:
       OutputError: if its content has changed.
@@ -110,11 +118,21 @@ def require_same_recording(run: AutoLFADSRun, output: Output) -> None:
     try:
         results = output.store.read(NAMES.results).content
         trained_on = json.loads(results)["data"]["fingerprint"]
+        if _has_version_of(run, output, trained_on):
+            return
         with open_source(run.spec.data.uri) as path:
             found = fingerprint(path)
     except (StoreError, OSError, ValueError, KeyError, DataError):
         return
     commit.require_same_recording(run, trained_on, found)
+
+
+def _has_version_of(run: AutoLFADSRun, output: Output, trained_on: str) -> bool:
+    """Whether the recording's file has the version of the one with this fingerprint, as far as is known."""
+    manifest = read_manifest(output.store).manifest
+    if manifest is None or manifest.fingerprint != trained_on or manifest.recording_version is None:
+        return False
+    return version(run.spec.data.uri) == manifest.recording_version
 
 
 def take_over(
@@ -123,7 +141,13 @@ def take_over(
     """Makes this process the run's driver; the run keeps the cut into cohorts that it began with."""
     run = prepared.run
     commits = commit.take_over(
-        output.store, run, prepared.data.fingerprint, prepared.cohorts, versions(), attempt.number
+        output.store,
+        run,
+        prepared.data.fingerprint,
+        prepared.cohorts,
+        versions(),
+        attempt.number,
+        prepared.recording_version,
     )
     return replace(prepared, cohorts=commits.cohorts), commits
 
@@ -168,7 +192,9 @@ def train(
     with commits.alive(interrupt=_thread.interrupt_main, at_heartbeat=attempt.look):
         with prepared.choice.open(make_trainer(spec, data), while_waiting=attempt.require_wanted) as pool:
             on_pool(pool)
-            driver = Driver(spec, prepared.cohorts, pool, progress, on_generation=commit_generation)
+            driver = Driver(
+                spec, prepared.cohorts, pool, progress, commit_generation, attempt.asked_to_finish
+            )
             history = driver.run(commits.start)
             best = history.best
             samples = spec.output.posterior_samples

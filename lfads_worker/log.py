@@ -6,11 +6,12 @@ Called by the command line only; everything else just logs.
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-logger = logging.getLogger("lfads_worker")
+# Ours, and the contract's: its store tells when a bucket does not answer.
+LOGGERS = tuple(logging.getLogger(name) for name in ("lfads_worker", "autolfads_spec"))
 
 FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -82,6 +83,14 @@ def to_file(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _attached(handler: logging.Handler) -> Iterator[None]:
+    with ExitStack() as stack:
+        for logger in LOGGERS:
+            stack.enter_context(_attached_to(logger, handler))
+        yield
+
+
+@contextmanager
+def _attached_to(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
     level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
     # Handlers of the root logger belong to libraries; our lines would appear twice.

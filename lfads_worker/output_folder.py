@@ -29,7 +29,7 @@ NAMES = RunPaths("")
 LOG_NAME = "autolfads.log"
 LOCK_NAME = ".autolfads.lock"
 # What operator and drivers tell each other; the operator writes some of it before there is a run.
-OF_OPERATOR = (NAMES.lease, NAMES.wish, "attempts")
+OF_OPERATOR = (NAMES.lease, NAMES.wish, NAMES.cost, "attempts")
 # More than these are counted, not listed.
 SHOWN_DIFFERENCES = 4
 

@@ -36,6 +36,20 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         if "storage_emulator" in names:
             item.add_marker(pytest.mark.gcs)
+        item.add_marker(pytest.mark.xdist_group(_company(item)))
+    # The longest of all first: what uses the one cluster, mostly waiting, beside everything else.
+    items.sort(key=lambda item: CLUSTER not in str(item.get_closest_marker("xdist_group")))
+
+
+CLUSTER = "cluster"
+
+
+def _company(item):
+    """Which tests share a process when several work (`pytest -n`): those that share expensive fixtures."""
+    if "cluster" in item.fixturenames or "_running" in item.fixturenames:
+        return CLUSTER
+    place = item.path.relative_to(Path(__file__).parent).parts
+    return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
 
 
 @pytest.fixture(scope="session")

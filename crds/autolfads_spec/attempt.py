@@ -14,6 +14,10 @@ from pydantic import Field
 
 from autolfads_spec.manifest import Document
 
+# The manifest's `stop_reason` of a run that a `Wish` to finish has ended: words without any amount, so that
+# what a run found does not depend on what it cost.
+BUDGET_STOP = "the budget allows no further generation"
+
 
 class EndClass(StrEnum):
     """Why a driver ended; a closed list, by which the operator decides whether to try again."""
@@ -48,6 +52,8 @@ class Wish(Document):
     Attributes:
       attempt: whom it is for; a driver of another attempt ignores it.
       pause: stop at the next end of a generation and keep everything.
+      finish: at that end, train no further for good (`BUDGET_STOP`) and write the results of what there is;
+        comes with `pause`, for drivers that do not know it.
       why: a sentence for the log.
       asked_at: UTC; since when the operator has wanted this, so that it waits only so long.
     """
@@ -55,6 +61,7 @@ class Wish(Document):
     format: Literal["autolfads wish 1"] = "autolfads wish 1"
     attempt: int = Field(ge=1)
     pause: bool = False
+    finish: bool = False
     why: str = ""
     asked_at: str = ""
 

@@ -136,7 +136,7 @@ class ResumeSpec(Block):
 
 
 class BudgetSpec(Block):
-    """What the run may cost in a cluster."""
+    """What the run may cost in a cluster; what counts is in docs/cost.md."""
 
     max_cost: str | None = Field(
         None,
@@ -150,7 +150,10 @@ class BudgetSpec(Block):
         None, gt=0, le=1e6, description="Largest number of hours of all GPUs together."
     )
     on_exceeded: Literal["Suspend", "Fail", "Warn"] = Field(
-        "Suspend", description="What happens at the end of the generation in which the budget is used up."
+        "Suspend",
+        description="What happens at the end of the generation in which the budget is used up, or when the "
+        "whole run is estimated above it after the first generations. Suspend: pause until the budget is "
+        "raised; Fail: write the results of the best model so far and end; Warn: only say so.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

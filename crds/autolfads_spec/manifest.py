@@ -125,6 +125,11 @@ class GenerationRecord(Document):
     measured: Measured
 
     @property
+    def diverged(self) -> int:
+        """Members without a score."""
+        return sum(member.score is None for member in self.members)
+
+    @property
     def states(self) -> tuple[StoredFile, ...]:
         """Every file that the run needs to go on after this generation."""
         return (*self.checkpoints, self.best.checkpoint)
@@ -138,6 +143,7 @@ class CommittedGeneration(Document):
       seconds: wall time of the generation.
       commit_seconds: wall time of writing checkpoints and record, after it.
       committed_at: UTC.
+      diverged: members without a score at its end; None where an earlier version committed it.
     """
 
     generation: int = Field(ge=0)
@@ -145,6 +151,7 @@ class CommittedGeneration(Document):
     seconds: float
     commit_seconds: float
     committed_at: str
+    diverged: int | None = Field(None, ge=0)
 
 
 class BestMember(Document):
@@ -162,6 +169,8 @@ class Manifest(Document):
     Attributes:
       run: its name.
       fingerprint: sha256 of the recording.
+      recording_version: of its file in a bucket; the same version has the same content for ever. None
+        where there are no versions, or the file was replaced while it was read.
       cohorts: the members of each cohort; cut once, at the start.
       generations_asked: at most so many will be trained.
       attempt: of the driver that holds the run.
@@ -187,6 +196,7 @@ class Manifest(Document):
     generation: int | None = None
     best: BestMember | None = None
     stop_reason: str | None = None
+    recording_version: str | None = None
     generations: tuple[CommittedGeneration, ...] = ()
 
     @property

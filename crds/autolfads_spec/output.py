@@ -170,6 +170,11 @@ class RunPaths:
         """What the operator wants of the driver."""
         return self.path("wish.json")
 
+    @property
+    def cost(self) -> str:
+        """What the run has cost so far, as the operator estimates."""
+        return self.path("cost.json")
+
     def attempt_end(self, attempt: int) -> str:
         """Why the driver of an attempt ended."""
         return self.path(f"attempts/{attempt:02d}/end.json")

@@ -37,7 +37,7 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("GEN", "string", ".status.progress.summary", 0),
     ("BEST", "string", ".status.best.metric", 0),
     ("WORKERS", "string", ".status.progress.workersReady", 0),
-    ("COST", "string", ".status.cost.estimate", 0),
+    ("COST", "string", ".status.cost.summary", 0),
     ("AGE", "date", ".metadata.creationTimestamp", 0),
     ("GPU", "string", ".spec.compute.accelerator.type", 1),
     ("ATTEMPT", "integer", ".status.attempt", 1),
@@ -218,7 +218,8 @@ def openapi() -> Schema:
             "kind": {"type": "string", "description": f"What this document describes: {KIND}."},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": structural(RunStatus),
+            # Before the operator has looked, tools that know kstatus must not take the run for ready.
+            "status": structural(RunStatus) | {"default": {"observedGeneration": 0}},
         },
         "x-kubernetes-validations": [
             {

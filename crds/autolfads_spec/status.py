@@ -107,6 +107,7 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "AttemptsExhausted"
     ALL_MEMBERS_DIVERGED = "AllMembersDiverged"
     BUDGET_EXCEEDED = "BudgetExceeded"
+    PRICE_MISSING = "PriceMissing"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     SUCCEEDED = "Succeeded"
     CLEANUP_BLOCKED = "CleanupBlocked"
@@ -143,9 +144,18 @@ class Progress(Block):
     summary: str | None = _text("Both in one, such as 12/50.", 16)
     percent: int | None = Field(None, ge=0, le=100, description="Share of the generations, in percent.")
     epoch: int | None = _count("Epochs trained.")
-    members_running: int | None = _count("Members that are training.")
+    members_running: int | None = _count(
+        "Members that are training: those of as many cohorts as accelerators are ready."
+    )
     members_failed: int | None = _count("Members that diverged in the last generation.")
     preemptions: int | None = _count("Workers lost to preemption so far.")
+    workers_lost: tuple[str, ...] | None = Field(
+        None,
+        strict=False,
+        max_length=64,
+        json_schema_extra={"x-item-max-length": 253},
+        description="The last of these, by name, as long as their pods can be seen: each is counted once.",
+    )
     workers_ready: str | None = _text("Workers ready and desired, such as 4/4.", 16)
     eta_seconds: int | None = _count("Estimated seconds to the end.")
     updated_at: str | None = _time("When this was last read from the output folder.")
@@ -196,7 +206,15 @@ class Cost(Block):
     gpu_hours: str | None = _text("GPU-hours used, a decimal number.", 16)
     rate: str | None = _text("Amount an hour at present, a decimal number.", 16)
     as_of: str | None = _time("When this was computed.")
-    price_table: str | None = _text("Name and date of the price table.", 128)
+    price_table: str | None = _text(
+        "Name, region and date of the price table, and what is to be known about it.", 256
+    )
+    whole_run: str | None = _text(
+        "Estimate of the whole run, a decimal number, from the measured time of its generations; absent "
+        "before the first one.",
+        16,
+    )
+    summary: str | None = _text("Both estimates in one, such as 1.27 of ~4.10 USD.", 48)
 
 
 class RunStatus(Block):

@@ -3,24 +3,37 @@
 Counted are the activations that the backward pass needs, per member: five values per unit and bin of every
 GRU (update and reset gates, candidate, reset state, new state), three copies of the input (spikes, after
 coordinated dropout, after dropout), two of the rates, and the dropped-out controller inputs and factors.
-For a Lorenz-sized step (128 trials, 100 bins, 40 neurons) that gives 123 MB where 133 MB were measured, for
-MC_Maze 183 MB and 144 MB (its encoders see fewer bins and neurons than are counted here). A process took 3.75
-times as much (0.5 GB a member at 133 MB), and 1.3 GB for hardly anything (two members of a few units).
-Expect it to be too large rather than too small, by up to 60 %: today's program takes 1.6 GB for two Lorenz
-members. A run that asks for less than it needs is killed; one that asks for more trains in smaller cohorts.
+For a Lorenz-sized step (128 trials, 100 bins, 40 neurons) that gives 123 MB, for MC_Maze 183 MB.
+
+Peak memory of a process on a CPU (TensorFlow 2.21, one thread, two generations and posterior samples of three
+minibatches of trials), and what is estimated, in GB:
+
+    two members of a few units  1.29  1.35      MC_Maze, 1 member    1.66  1.74
+    Lorenz, 1 member            1.48  1.54      MC_Maze, 2 members   1.88  1.98
+    Lorenz, 4 members           1.88  2.02      Lorenz, 4 members
+    Lorenz, 8 members           2.40  2.64      without controller   1.39  1.70
+
+So a member takes 1.05 (Lorenz) to 1.2 (MC_Maze) times its activations, and looking at a recording several
+times its size. A GPU's memory has not been measured: there the factor is the 3.75 of an earlier program on a
+CPU. Expect the estimate to be too large rather than too small, by up to 22 %. A run that asks for less than
+it needs is killed; one that asks for more trains in smaller cohorts.
 
 Pure arithmetic: imports nothing.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from autolfads_spec.run import RunSpec
     from lfads_worker.data.spikes import SpikeData
 
+DeviceKind = Literal["cpu", "gpu"]
+
 FLOAT_BYTES = 4
 BASE_BYTES = 1_350_000_000  # TensorFlow, its compiled programs, Python
-WORKING_FACTOR = 3.75  # peak memory of a member over its saved activations
+# Peak memory of a member over its saved activations, and of a recording over its size as float32.
+WORKING_FACTOR = {"cpu": 1.25, "gpu": 3.75}
+RECORDING_FACTOR = {"cpu": 6, "gpu": 1}
 GRU_VALUES = 5
 WEIGHT_COPIES = 6  # weights, gradients, Adam's two moments, two temporaries
 
@@ -46,6 +59,7 @@ def training_bytes(
     widths: Widths,
     features: int = 0,
     trials: int | None = None,
+    device: DeviceKind = "cpu",
 ) -> int:
     """Bytes that one process needs to train a cohort.
 
@@ -57,11 +71,12 @@ def training_bytes(
       widths: units of each network.
       features: external inputs.
       trials: trials of the recording, kept in memory as float32; None leaves them out.
+      device: whose memory is meant.
     """
     activations = batch * bins * activations_per_bin(neurons, widths, features) * FLOAT_BYTES
     weights = weight_count(neurons, widths, features) * WEIGHT_COPIES * FLOAT_BYTES
-    recording = (trials or 0) * bins * (neurons + features) * FLOAT_BYTES
-    return round(BASE_BYTES + members * (WORKING_FACTOR * activations + weights) + recording)
+    recording = RECORDING_FACTOR[device] * (trials or 0) * bins * (neurons + features) * FLOAT_BYTES
+    return round(BASE_BYTES + members * (WORKING_FACTOR[device] * activations + weights) + recording)
 
 
 def activations_per_bin(neurons: int, widths: Widths, features: int = 0) -> int:
@@ -90,7 +105,7 @@ def weight_count(neurons: int, widths: Widths, features: int = 0) -> int:
     return total
 
 
-def of_run(data: "SpikeData", spec: "RunSpec", members: int | None = None) -> int:
+def of_run(data: "SpikeData", spec: "RunSpec", members: int | None = None, device: DeviceKind = "cpu") -> int:
     """Bytes for training `members` (default: the whole population) of a run at once in one process."""
     model = spec.model
     return training_bytes(
@@ -109,6 +124,7 @@ def of_run(data: "SpikeData", spec: "RunSpec", members: int | None = None) -> in
         ),
         features=data.n_features,
         trials=data.trials,
+        device=device,
     )
 
 

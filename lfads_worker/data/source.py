@@ -9,15 +9,18 @@ import hashlib
 import logging
 import posixpath
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from autolfads_spec.errors import DeniedError, MissingError
+from autolfads_spec.errors import DeniedError, MissingError, StoreError
 from autolfads_spec.store import BUCKET_SCHEME, open_store
 from lfads_worker.errors import DataError
 
 logger = logging.getLogger(__name__)
+
+# What a version is good for is saving a download.
+VERSION_PATIENCE_SECONDS = 5.0
 
 
 @contextmanager
@@ -33,6 +36,16 @@ def open_source(uri: str) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="autolfads-", ignore_cleanup_errors=True) as folder:
         yield _whole(uri, _downloaded(uri, Path(folder)))
+
+
+def version(uri: str) -> str | None:
+    """The version of a file in Cloud Storage, whose content never changes; None if it has or tells none."""
+    if not uri.startswith(BUCKET_SCHEME):
+        return None
+    bucket, name = posixpath.split(uri)
+    with suppress(StoreError):  # whoever reads the file will say what is wrong
+        return open_store(bucket, VERSION_PATIENCE_SECONDS, field="data.uri").version(name)
+    return None
 
 
 def _downloaded(uri: str, folder: Path) -> Path:

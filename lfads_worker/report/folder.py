@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from autolfads_spec import AutoLFADSRun, load_run
+from autolfads_spec.cost import CostRecord
+from autolfads_spec.errors import StoreError
 from lfads_worker.data.check import DataReport
 from lfads_worker.report.inferred import Inferred, read_inferred
 from lfads_worker.report.tables import History, read_history
@@ -21,6 +25,8 @@ class FinishedRun:
 
     Attributes:
       results: the contents of results.json.
+      cost: what it has cost until somebody last counted; None where nobody counts. No result: it may change
+        without any other file.
     """
 
     run: AutoLFADSRun
@@ -28,6 +34,7 @@ class FinishedRun:
     data_check: DataReport
     history: History
     inferred: Inferred
+    cost: CostRecord | None = None
 
 
 def read(output: Output, results: Mapping[str, Any] | None = None) -> FinishedRun:
@@ -49,7 +56,15 @@ def read(output: Output, results: Mapping[str, Any] | None = None) -> FinishedRu
             data_check=DataReport(**json.loads(Path(paths.data_check).read_bytes())),
             history=read_history(paths, (document["best"]["generation"], document["best"]["member"])),
             inferred=read_inferred(Path(paths.rates), Path(paths.rates_matlab)),
+            cost=_cost(output),
         )
+
+
+def _cost(output: Output) -> CostRecord | None:
+    try:
+        return CostRecord.model_validate_json(output.store.read(NAMES.cost).content)
+    except (StoreError, ValidationError):
+        return None
 
 
 def _fetched(output: Output) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from autolfads_spec import dump_run
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.search_space import SearchDimension
 from lfads_worker.report.findings import Finding
 from lfads_worker.report.folder import FinishedRun
@@ -53,6 +54,7 @@ def render(run: FinishedRun, figures: Sequence[PageFigure], found: Sequence[Find
     return environment.from_string(template).render(
         name=run.run.metadata.name,
         lead=_lead(run),
+        cost=_cost(run.cost),
         cards=cards,
         # One row, or two of equal length.
         columns=len(cards) if len(cards) <= 5 else math.ceil(len(cards) / 2),
@@ -78,6 +80,18 @@ def _lead(run: FinishedRun) -> str:
         f"({results['epochs']} epochs) by population based training; the best is member "
         f"{results['best']['member']} of generation {results['best']['generation']}. "
         f"Stopped: {results['stop_reason']}."
+    )
+
+
+def _cost(record: CostRecord | None) -> str:
+    """What the run has cost, in a sentence; empty where nobody counted."""
+    if record is None or not record.as_of:
+        return ""
+    gpus = f" and {record.gpu_hours:.2f} GPU-hours" if record.gpu_hours else ""
+    until = record.as_of[:16].replace("T", " ")
+    return (
+        f"Estimated cost: {record.amount:.2f} {record.currency}{gpus} until {until} UTC, by the price table "
+        f"{record.price_table}."
     )
 
 

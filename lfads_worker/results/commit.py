@@ -97,8 +97,8 @@ class Commits:
         try:
             self._commit(position, written)
         except StoreError as error:
-            for name in written:  # room for whatever comes next
-                with contextlib.suppress(StoreError):
+            with contextlib.suppress(StoreError):
+                for name in written:  # room for whatever comes next
                     self._store.delete(name)
             raise OutputError(f"{error} ({safe(self.generation)})") from error
         self._sweep()
@@ -196,6 +196,7 @@ class Commits:
                     seconds=document.measured.seconds,
                     commit_seconds=time.monotonic() - started,
                     committed_at=_now(),
+                    diverged=document.diverged,
                 ),
             ),
         )
@@ -255,6 +256,7 @@ def take_over(
     cohorts: Cohorts,
     versions: Mapping[str, str | None],
     attempt: int | None = None,
+    recording_version: str | None = None,
 ) -> Commits:
     """Makes this process the driver of a run, new or begun.
 
@@ -265,6 +267,7 @@ def take_over(
       cohorts: how a new run is cut; one that has begun keeps its cut.
       versions: of what the numbers depend on.
       attempt: that this driver makes; None leaves the number as it is, where nobody counts.
+      recording_version: of the recording's file, see `Manifest`.
 
     Raises:
       RecordingChangedError: if the run began with another recording.
@@ -279,6 +282,7 @@ def take_over(
     fresh = Manifest(
         run=run.metadata.name,
         fingerprint=fingerprint,
+        recording_version=recording_version,
         cohorts=tuple(cohorts),
         generations_asked=run.spec.population.generations,
         attempt=lease.attempt,
@@ -367,7 +371,7 @@ def _claim(store: Store, fresh: Manifest) -> tuple[Manifest, str]:
 
 
 def _as_ours(found: Manifest, fresh: Manifest) -> Manifest:
-    whose = ("attempt", "driver_epoch", "driver", "heartbeat")
+    whose = ("attempt", "driver_epoch", "driver", "heartbeat", "recording_version")
     return found.model_copy(update={name: getattr(fresh, name) for name in whose})
 
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from autolfads_spec import RunPaths
 from autolfads_spec.errors import MissingError
-from autolfads_spec.store import FolderStore, Store, open_store
+from autolfads_spec.store import PATIENCE_SECONDS, FolderStore, Store, open_store
 
 
 class Output:
@@ -74,13 +74,17 @@ def in_folder(folder: Path) -> Output:
 
 
 @contextmanager
-def open_output(address: str) -> Iterator[Output]:
+def open_output(address: str, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Output]:
     """The output folder at an address; nothing is made or asked for yet.
+
+    Args:
+      address: where.
+      patience_seconds: how long Cloud Storage may be out of reach before that is an error.
 
     Raises:
       StoreError: if it is no address of a folder.
     """
-    store = open_store(address)
+    store = open_store(address, patience_seconds)
     if isinstance(store, FolderStore):
         yield in_folder(Path(address))
         return

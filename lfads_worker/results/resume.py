@@ -78,6 +78,7 @@ def recover_entries(store: Store) -> tuple[CommittedGeneration, ...]:
                 seconds=record.measured.seconds,
                 commit_seconds=0.0,
                 committed_at="unknown",
+                diverged=record.diverged,
             )
         )
 

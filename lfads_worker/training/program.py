@@ -167,21 +167,39 @@ class TrainingProgram:
         recording: Recording,
         noise: NoiseSource,
     ) -> Tensor:
-        """[2, members] loss of what was seen and of what was not, with one posterior sample a trial."""
+        """[2, members] loss of what was seen and of what was not, with one posterior sample a trial.
+
+        A mean over all that is scored, so it does not depend on how trials were cut to minibatches.
+        """
         weights = self._model.layout.split(flat)
         batches, size = validation.trials.shape
         if size != noise.batch:
             noise = noise.resized(size)
+        scored = self._scored(validation, recording)
+        shares = scored / tf.reduce_sum(scored, 0)
 
         def body(i: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
             step = tf.cast(first_draw + i, tf.uint32) + tf.constant(_VALIDATION_STEPS, tf.uint32)
             drawn = noise.for_sampling(member_keys, step)
             batch = recording.batch(validation.trials[i], validation.weights[i])
             seen, unseen = self._model.validation(weights, batch, drawn, hyperparameters)
-            share = tf.reduce_sum(validation.weights[i]) / tf.reduce_sum(validation.weights)
-            return i + 1, total + tf.stack([seen, unseen]) * share
+            # A minibatch without any element has no mean, and no share in the whole.
+            return i + 1, total + tf.math.multiply_no_nan(tf.stack([seen, unseen]), shares[i][:, None])
 
         zero = tf.zeros((2, flat.shape[0]), flat.dtype)
         return tf.while_loop(
             lambda i, _: i < batches, body, (0, zero), maximum_iterations=batches, parallel_iterations=1
         )[1]
+
+    def _scored(self, validation: ValidationTrials, recording: Recording) -> Tensor:
+        """[batches, 2] how much each minibatch holds of what was seen and of what was not.
+
+        Trials hold the same number of elements, unless sample validation has left some of them out.
+        """
+        if recording.sample_mask is None:
+            trials = tf.reduce_sum(validation.weights, 1)
+            return tf.stack([trials, trials], 1)
+        a = self._model.architecture
+        seen = tf.reduce_sum(tf.reduce_sum(recording.sample_mask[:, a.ic_segment_bins :], -1), -1)
+        both = tf.stack([seen, a.decoded_bins * a.neurons - seen], -1)  # [trials, 2]
+        return tf.reduce_sum(tf.gather(both, validation.trials) * validation.weights[..., None], 1)

@@ -19,10 +19,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from autolfads_operator import handlers, health, listing, log, settings, times
+from autolfads_operator import cloud_side, handlers, health, listing, log, settings, times
 from autolfads_operator.act import Actor
 from autolfads_operator.api import KubeApi
 from autolfads_operator.cache import Cache
+from autolfads_operator.cloud_side import CloudSide
 from autolfads_operator.errors import OperatorError
 from autolfads_operator.kinds import RUNS
 from autolfads_operator.leadership import Leadership, LeadershipLostError
@@ -70,10 +71,18 @@ class Process:
             chosen.concurrency,
             chosen.store_timeout_seconds,
         )
-        self.observer = Observer(api, self.cache, self.reports, _now)
+        self.cloud = (
+            CloudSide(chosen, metrics, lambda: self.observer.runs(), self.may_act) if chosen.cluster else None
+        )
+        view = self.cloud.view if self.cloud is not None else None
+        self.observer = Observer(
+            api, self.cache, self.reports, _now, cloud=(view, chosen) if view is not None else None
+        )
         self.reconciler = Reconciler(
             self.observer,
-            Actor(api, self.cache, self.reports, metrics, chosen.identity, lambda: times.written(_now())),
+            Actor(
+                api, self.cache, self.reports, metrics, chosen.identity, lambda: times.written(_now()), view
+            ),
             lambda observed: plan(observed, chosen),
             chosen,
             metrics,
@@ -111,10 +120,17 @@ class Process:
             await self.reconciler.stop()
             await self.leadership.release()
             self.reports.close()
+            if self.cloud is not None:
+                await self.cloud.close()
 
     async def _work(self) -> None:
         await self._fill()
-        await self._first(self.watches.keep(), self._compare_for_ever(), self._ask_what_is_served())
+        await self._first(
+            self.watches.keep(),
+            self._compare_for_ever(),
+            self._ask_what_is_served(),
+            self.cloud.sweeper.keep() if self.cloud is not None else None,
+        )
 
     async def _first(
         self, main: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None] | None
@@ -209,7 +225,7 @@ async def serve(chosen: OperatorSettings) -> None:
     try:
         async with await KubeApi.connect(chosen, metrics) as api:
             state.add_ready("Kubernetes", lambda: None)
-            process = Process(chosen, api, metrics, state)
+            process = Process(await cloud_side.named(chosen, api), api, metrics, state)
             background = [
                 asyncio.create_task(
                     health.beat(state, metrics.loop_lag_seconds.set, monotonic=time.monotonic), name="beat"

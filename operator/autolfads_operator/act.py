@@ -12,13 +12,14 @@ from typing import Any
 from autolfads_operator import actions, objects
 from autolfads_operator.api import KubeApi, NotServedError
 from autolfads_operator.cache import Cache
-from autolfads_operator.errors import OperatorError, OutdatedError, RefusedError
+from autolfads_operator.cloud import CloudView, Clusters
+from autolfads_operator.errors import CloudError, OperatorError, OutdatedError, RefusedError
 from autolfads_operator.kinds import CONFIG_MAPS, EVENTS, RAY_CLUSTERS, RAY_JOBS, RUNS
 from autolfads_operator.manifests.names import FIELD_MANAGER
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observed import CustomResource
 from autolfads_operator.reports import Reports
-from autolfads_spec.errors import ConflictError
+from autolfads_spec.errors import ConflictError, StoreError
 from autolfads_spec.status import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Actor:
     Args:
       instance: name of this process, for the events it posts.
       now: UTC as Kubernetes writes it.
+      cloud: where node pools are made; None when none are.
     """
 
     def __init__(
@@ -43,13 +45,15 @@ class Actor:
         metrics: Metrics,
         instance: str,
         now: Callable[[], str],
+        cloud: CloudView | None = None,
     ) -> None:
         self._api, self._cache, self._reports, self._metrics = api, cache, reports, metrics
-        self._instance, self._now = instance, now
+        self._instance, self._now, self._cloud = instance, now, cloud
         self._posted: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._doers: Mapping[type, Callable[[Any, CustomResource], Awaitable[None]]] = {
             actions.WriteLease: self._write_lease,
             actions.WriteWish: self._write_wish,
+            actions.WriteCost: self._write_cost,
             actions.ApplyConfigMap: self._apply_config_map,
             actions.ApplyRayJob: self._apply_ray_job,
             actions.ScaleWorkers: self._scale_workers,
@@ -58,6 +62,9 @@ class Actor:
             actions.RemoveFinalizer: self._remove_finalizer,
             actions.PostEvent: self._post_event,
             actions.RemoveRun: self._remove_run,
+            actions.CreateNodePool: self._create_node_pool,
+            actions.ResizeNodePool: self._resize_node_pool,
+            actions.DeleteNodePool: self._delete_node_pool,
         }
 
     async def carry_out(self, action: actions.Action, run: CustomResource) -> None:
@@ -90,6 +97,13 @@ class Actor:
 
     async def _write_wish(self, action: actions.WriteWish, run: CustomResource) -> None:
         await self._reports.write_wish(_address(run), action.wish)
+
+    async def _write_cost(self, action: actions.WriteCost, run: CustomResource) -> None:
+        """Kept at the next look if not now: nothing is worth waiting for a sum of money on paper."""
+        try:
+            await self._reports.write_cost(_address(run), action.record, action.expected)
+        except StoreError as error:
+            logger.warning("cost not kept: %s", error)
 
     async def _apply_config_map(self, action: actions.ApplyConfigMap, run: CustomResource) -> None:
         try:
@@ -209,6 +223,26 @@ class Actor:
             "reportingComponent": FIELD_MANAGER,
             "reportingInstance": self._instance[:128],
         }
+
+    async def _create_node_pool(self, action: actions.CreateNodePool, run: CustomResource) -> None:
+        await self._change(action.pool.name, lambda clusters: clusters.create(action.pool))
+
+    async def _resize_node_pool(self, action: actions.ResizeNodePool, run: CustomResource) -> None:
+        await self._change(
+            action.name, lambda clusters: clusters.resize(action.name, action.max_nodes, action.etag)
+        )
+
+    async def _delete_node_pool(self, action: actions.DeleteNodePool, run: CustomResource) -> None:
+        await self._change(action.name, lambda clusters: clusters.delete(action.name, action.etag))
+
+    async def _change(self, name: str, write: Callable[[Clusters], Awaitable[None]]) -> None:
+        """One write to Google Cloud. What it answers is observed at the next look, so that `plan` decides."""
+        if self._cloud is None:
+            raise OutdatedError(f"wanted to change node pool {name}, found no cluster set; looking anew")
+        try:
+            await self._cloud.change(name, write)
+        except CloudError as error:
+            raise OutdatedError(str(error)) from error
 
     async def _remove_run(self, action: actions.RemoveRun, run: CustomResource) -> None:
         await self._api.delete(RUNS, run.namespace, run.name, action.uid)

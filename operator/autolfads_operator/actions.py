@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from autolfads_operator.pools import WantedPool
 from autolfads_spec.attempt import Wish
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.manifest import Lease
 
 Manifest = Mapping[str, Any]
@@ -45,6 +47,25 @@ class WriteWish:
     def __str__(self) -> str:
         verb = "to pause" if self.wish.pause else "to go on"
         return f"ask the driver of attempt {self.wish.attempt} {verb}: {self.wish.why}"
+
+
+@dataclass(frozen=True)
+class WriteCost:
+    """Keep what the run has cost in cost.json, expecting the version that was observed.
+
+    The only action that may fail without an error: nobody waits for it, and what is not kept now is counted
+    again, and kept, at the next look.
+
+    Attributes:
+      record: its new content.
+      expected: version of what it replaces; None: there must be none.
+    """
+
+    record: CostRecord
+    expected: str | None
+
+    def __str__(self) -> str:
+        return f"keep the cost until {self.record.as_of}: {self.record.amount:.4f} {self.record.currency}"
 
 
 @dataclass(frozen=True)
@@ -152,9 +173,44 @@ class RemoveRun:
         return f"delete the run: {self.why}"
 
 
+@dataclass(frozen=True)
+class CreateNodePool:
+    """Have GKE make a node pool; one that is there, or being made, and is ours is adopted."""
+
+    pool: WantedPool
+
+    def __str__(self) -> str:
+        return f"create node pool {self.pool.name} of at most {self.pool.max_nodes} {self.pool.machine_type}"
+
+
+@dataclass(frozen=True)
+class ResizeNodePool:
+    """Let a node pool of ours grow, provided that it is still as it was seen."""
+
+    name: str
+    max_nodes: int
+    etag: str
+
+    def __str__(self) -> str:
+        return f"let node pool {self.name} grow up to {self.max_nodes} nodes"
+
+
+@dataclass(frozen=True)
+class DeleteNodePool:
+    """Have GKE delete a node pool of ours and its nodes; gone, or going, is done."""
+
+    name: str
+    etag: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"delete node pool {self.name}: {self.why}"
+
+
 Action = (
     WriteLease
     | WriteWish
+    | WriteCost
     | ApplyConfigMap
     | ApplyRayJob
     | ScaleWorkers
@@ -163,4 +219,7 @@ Action = (
     | RemoveFinalizer
     | PostEvent
     | RemoveRun
+    | CreateNodePool
+    | ResizeNodePool
+    | DeleteNodePool
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from autolfads_operator import objects
 from autolfads_operator.kinds import PODS, RAY_CLUSTERS, RAY_JOBS, RUNS, Kind
+from autolfads_operator.observed import PodRole
 
 Object = Mapping[str, Any]
 KINDS = (RAY_JOBS, RAY_CLUSTERS, PODS)
@@ -49,6 +50,7 @@ class Cache:
         self._entries: dict[str, Entry] = {}
         self._of_run: dict[str, set[str]] = collections.defaultdict(set)
         self._graves: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._lost: dict[str, set[str]] = collections.defaultdict(set)
 
     def put(self, kind: Kind, thing: Object) -> Entry | None:
         """Take note of an object; its entry when that is news, None when nothing of interest changed."""
@@ -69,6 +71,7 @@ class Cache:
             self._graves.popitem(last=False)
         entry = self._entries.pop(uid, None)
         if entry is not None:
+            self._note_loss(entry)
             self._of_run[entry.run_uid].discard(uid)
             if not self._of_run[entry.run_uid]:
                 del self._of_run[entry.run_uid]
@@ -84,6 +87,25 @@ class Cache:
         found = (self._entries[uid] for uid in self._of_run.get(run_uid, ()))
         return sorted((entry for entry in found if entry.kind == kind), key=lambda entry: entry.name)
 
+    def workers_lost(self, run_uid: str) -> frozenset[str]:
+        """Names of a run's workers whose machines were taken away, also of those that are gone since."""
+        pods = (entry for entry in self.made_for(run_uid, PODS) if _is_lost_worker(entry))
+        return frozenset(self._lost.get(run_uid, ())) | {entry.name for entry in pods}
+
+    def forget_lost(self, run_uid: str, names: Iterable[str]) -> None:
+        """These are written down; those of them that are gone need not be remembered any more."""
+        if run_uid in self._lost:
+            self._lost[run_uid] -= set(names)
+            if not self._lost[run_uid]:
+                del self._lost[run_uid]
+
+    def _note_loss(self, entry: Entry) -> None:
+        """KubeRay deletes a lost worker at once; its loss is remembered until a status has it."""
+        if entry.kind == RUNS:
+            self._lost.pop(entry.uid, None)
+        elif _is_lost_worker(entry) and self.run(entry.run_uid) is not None:
+            self._lost[entry.run_uid].add(entry.name)
+
     def uids(self, kind: Kind) -> set[str]:
         """Of all objects of a kind."""
         return {uid for uid, entry in self._entries.items() if entry.kind == kind}
@@ -95,6 +117,10 @@ class Cache:
         """Drop what was known before a list was asked for and is not on it; the entries dropped."""
         gone = set(before) - set(listed)
         return [entry for entry in map(self.drop, gone) if entry is not None]
+
+
+def _is_lost_worker(entry: Entry) -> bool:
+    return entry.kind == PODS and entry.value.role is PodRole.WORKER and entry.value.was_taken_away
 
 
 def _entry(kind: Kind, thing: Object) -> Entry | None:

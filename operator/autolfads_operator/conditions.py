@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from autolfads_operator import endings, times
+from autolfads_operator import budget, capacity, endings, times
 from autolfads_operator.endings import Outcome
 from autolfads_operator.observed import KubeRay, Pod
 from autolfads_operator.situation import Situation
@@ -37,9 +37,8 @@ def facts(situation: Situation) -> dict[ConditionType, Told]:
         ConditionType.DATA_READY: _data(situation),
         ConditionType.STORAGE_WRITABLE: _storage(situation),
         ConditionType.KUBERAY_COMPATIBLE: _kuberay(situation),
-        # Their place; node pools, quota and prices come with the operator's cloud side.
-        ConditionType.QUOTA_AVAILABLE: Told("Unknown", Reason.UNKNOWN, "not checked by this version"),
-        ConditionType.BUDGET_OK: Told("Unknown", Reason.UNKNOWN, "not checked by this version"),
+        ConditionType.QUOTA_AVAILABLE: quota(situation),
+        ConditionType.BUDGET_OK: _budget(situation),
         ConditionType.CLUSTER_READY: cluster(situation),
         ConditionType.CAPACITY_AVAILABLE: _capacity(situation),
     }
@@ -85,6 +84,56 @@ def _kuberay(situation: Situation) -> Told:
             "operator's own watchdog does; upgrade KubeRay",
         )
     return Told("True", Reason.AS_EXPECTED, "KubeRay 1.7.0 or newer")
+
+
+def _budget(situation: Situation) -> Told:
+    asked = situation.spec.budget
+    lacking = budget.lacks_price(situation)
+    if lacking is not None:
+        return Told("False", Reason.PRICE_MISSING, lacking)
+    if not budget.is_limited(asked):
+        return Told("True", Reason.AS_EXPECTED, "no budget is set")
+    if situation.cost is None:
+        return _as_before(situation, ConditionType.BUDGET_OK)
+    over = budget.excess(situation)
+    if over is not None:
+        return Told("False", Reason.BUDGET_EXCEEDED, over)
+    if budget.has_ended_training(situation):
+        return _as_before(situation, ConditionType.BUDGET_OK)
+    return Told("True", Reason.AS_EXPECTED, "the run keeps to its budget")
+
+
+def quota(situation: Situation) -> Told:
+    """Whether the project may have as many accelerators as the run wants, as far as Google tells."""
+    if not situation.wanted_pools:
+        return Told("Unknown", Reason.UNKNOWN, "not checked: the operator does not make this run's nodes")
+    said = capacity.any_said(situation, capacity.QUOTA_EXCEEDED)
+    found = capacity.tightest(situation)
+    cure = "ask Google for more under IAM & Admin, Quotas (docs/node-pools.md)"
+    if found is None or found.limit is None:
+        if said is not None:
+            return Told("False", Reason.QUOTA_EXCEEDED, f"{said}; {cure}")
+        unread = (each for wanted in situation.wanted_pools for each in capacity.of(situation, wanted))
+        why = next((each.message for each in unread if each.message), "no quota of these nodes is known")
+        return Told("Unknown", Reason.UNKNOWN, why)
+    name = f"quota {found.name}{f' in {found.region}' if found.region else ''}"
+    used = "" if found.usage is None else f", of which {found.usage:g} are in use"
+    least, most = capacity.least(situation), capacity.most(situation)
+    if found.limit < least:
+        return Told(
+            "False",
+            Reason.QUOTA_EXCEEDED,
+            f"wanted at least {least} of {name}, found a limit of {found.limit:g}; {cure}, and the run goes "
+            "on by itself; nothing is made and nothing is paid for meanwhile",
+        )
+    if found.limit < most:
+        message = f"wanted {most} of {name}, found a limit of {found.limit:g}"
+        return Told(
+            "False", Reason.QUOTA_EXCEEDED, f"{message}; the run goes on with fewer workers, or {cure}"
+        )
+    if said is not None:
+        return Told("False", Reason.QUOTA_EXCEEDED, f"{said}; {name} is {found.limit:g}{used}; {cure}")
+    return Told("True", Reason.AS_EXPECTED, f"{name} is {found.limit:g}{used}; the run needs {most}")
 
 
 def cluster(situation: Situation) -> Told:
@@ -134,6 +183,9 @@ def _unschedulable(situation: Situation) -> Pod | None:
 
 
 def _capacity(situation: Situation) -> Told:
+    pools = _pools(situation) if situation.is_live and situation.has_begun else None
+    if pools is not None:
+        return pools
     stuck = _unschedulable(situation)
     if stuck is not None:
         return Told("False", Reason.UNSCHEDULABLE, f"pod {stuck.name}: {stuck.unschedulable}")
@@ -143,6 +195,29 @@ def _capacity(situation: Situation) -> Told:
     if cluster(situation).status == "True":
         return Told("True", Reason.AS_EXPECTED, "the machines are there")
     return Told("Unknown", Reason.UNKNOWN, "nothing is known yet")
+
+
+def _pools(situation: Situation) -> Told | None:
+    """What the node pools of a run say against it; None when that is nothing."""
+    for wanted in capacity.rungs(situation):
+        not_ours = capacity.foreign(situation, wanted)
+        if not_ours is not None:
+            return Told("False", Reason.NODE_POOL_NOT_OWNED, not_ours)
+        broken = capacity.broken(situation, wanted)
+        if broken is not None:
+            return Told("False", *broken)
+    if situation.ready_workers >= situation.spec.compute.workers.desired:
+        return None
+    dry = capacity.any_said(situation, capacity.STOCKOUT)
+    if dry is None:
+        return None
+    there = f"{situation.ready_workers} of {situation.spec.compute.workers.desired} workers are ready"
+    return Told(
+        "False",
+        Reason.STOCKOUT,
+        f"wanted more machines, found that Google has none to give ({dry}); {there}; GKE keeps asking, and "
+        "nothing is paid for machines that are not there",
+    )
 
 
 def _as_before(situation: Situation, kind: ConditionType) -> Told:
@@ -182,6 +257,9 @@ _PHASES = {
     Reason.PROVISIONING: Phase.PROVISIONING,
     Reason.TRAINING: Phase.RUNNING,
     Reason.FINALIZING: Phase.FINALIZING,
+    # Reasons of a run whose machines are waited for; one that is given up has another condition.
+    Reason.QUOTA_EXCEEDED: Phase.PROVISIONING,
+    Reason.NODE_POOL_FAILED: Phase.PROVISIONING,
 }
 
 

@@ -2,10 +2,11 @@
 
 Every step is bounded by the time of the deletion, so that nothing, not even a cluster without KubeRay,
 keeps a run for ever: what is left then belongs to the run by its owner references and is collected when
-somebody can. The run's spec may be invalid here; only what is there counts.
+somebody can. Only a node pool of its own, which costs money and which nobody else collects, keeps it. The
+run's spec may be invalid here; only what is there counts.
 """
 
-from autolfads_operator import stopping, times
+from autolfads_operator import provisioning, stopping, times
 from autolfads_operator.actions import Action, DeleteRayJob, RemoveFinalizer
 from autolfads_operator.conditions import Told
 from autolfads_operator.manifests import names
@@ -36,9 +37,12 @@ def verdict(observed: Observed, situation: Situation | None, terms: Terms) -> Ve
         if job.deleted_at is None
     )
     left = _left(observed)
-    if not left or is_overdue(observed) or is_forced(observed):
-        return _waiting(observed, (*deletions, *_let_go(observed)), "everything is released", terms)
-    return _waiting(observed, deletions, f"waiting for {left} to go", terms)
+    if left and not is_overdue(observed) and not is_forced(observed):
+        return _waiting(observed, deletions, f"waiting for {left} to go", terms)
+    released = provisioning.release(observed, "the run is deleted")
+    if released.left and not is_forced(observed):
+        return _held(observed, (*deletions, *released.actions), released.left, terms)
+    return _waiting(observed, (*deletions, *_let_go(observed)), "everything is released", terms)
 
 
 def is_forced(observed: Observed) -> bool:
@@ -78,6 +82,20 @@ def _let_go(observed: Observed) -> tuple[Action, ...]:
     if names.FINALIZER not in observed.custom_resource.finalizers:
         return ()
     return (RemoveFinalizer(names.FINALIZER),)
+
+
+def _held(observed: Observed, actions: tuple[Action, ...], left: str, terms: Terms) -> Verdict:
+    """Node pools cost money for ever, so a run stays until its own are gone, however long that takes."""
+    told = Told("False", Reason.WAITING, f"deleted by the user: waiting for {left} to go")
+    if is_overdue(observed):
+        told = Told(
+            "False",
+            Reason.CLEANUP_BLOCKED,
+            f"wanted everything to be gone within {times.duration(LONGEST_SECONDS)}, found {left}; it is "
+            "tried for as long as it takes: mend the access to Google Cloud, or annotate the run "
+            f'{names.FORCE_DELETE}: "true" and look after the pool yourself',
+        )
+    return Verdict(actions, told, terms.poll_starting_seconds)
 
 
 def _waiting(observed: Observed, actions: tuple[Action, ...], why: str, terms: Terms) -> Verdict:

@@ -4,13 +4,15 @@ What a driver said itself comes first. Where it could not say anything, KubeRay'
 tell. What follows hangs on the Reason alone, because that is what the status keeps of an attempt.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
+from autolfads_operator import capacity
 from autolfads_operator.observed import FolderProblem, Pod
 from autolfads_operator.situation import Situation
 from autolfads_spec.attempt import AttemptEnd, EndClass
-from autolfads_spec.status import Reason
+from autolfads_spec.status import ConditionType, Reason
 
 
 class Outcome(Enum):
@@ -20,6 +22,7 @@ class Outcome(Enum):
     PAUSED = "go on when the user wants"
     NO_MACHINES = "stop until the user changes something: waiting longer only costs"
     RETRY = "the same may succeed with other machines, or later"
+    OVER_BUDGET = "stop until the user allows more, or for good, as the budget says"
     FATAL = "the user must mend something"
 
 
@@ -44,6 +47,8 @@ _OUTCOMES = {
     Reason.SUCCEEDED: Outcome.SUCCEEDED,
     Reason.PAUSED_BY_USER: Outcome.PAUSED,
     Reason.STOCKOUT: Outcome.NO_MACHINES,
+    Reason.QUOTA_EXCEEDED: Outcome.NO_MACHINES,
+    Reason.NODE_POOL_FAILED: Outcome.NO_MACHINES,
     Reason.UNSCHEDULABLE: Outcome.NO_MACHINES,
     Reason.IMAGE_PULL: Outcome.NO_MACHINES,
     Reason.BAD_INPUT: Outcome.FATAL,
@@ -53,7 +58,8 @@ _OUTCOMES = {
     Reason.ALL_MEMBERS_DIVERGED: Outcome.FATAL,
     Reason.OUT_OF_MEMORY: Outcome.FATAL,
     Reason.DEADLINE_EXCEEDED: Outcome.FATAL,
-    Reason.BUDGET_EXCEEDED: Outcome.FATAL,
+    Reason.BUDGET_EXCEEDED: Outcome.OVER_BUDGET,
+    Reason.NODE_POOL_NOT_OWNED: Outcome.FATAL,
 }
 
 _SAID_BY_DRIVER = {
@@ -77,6 +83,9 @@ _SAID_BY_KUBERAY = {
     "JobStatusCheckTimeoutExceeded": Reason.HEAD_LOST,
     "ValidationFailed": Reason.INVALID_SPEC,
 }
+
+# Ray's words for a driver that got SIGKILL, which nobody sends but the kernel when memory is full.
+_KILLED = re.compile(r"failed with exit code (-9|137)\b")
 
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
@@ -134,20 +143,49 @@ def _post_mortem(situation: Situation, reason: str, message: str) -> Ending:
             f"wanted KubeRay to accept the RayJob, found that it does not ({message}); this is a defect of "
             "the operator or a KubeRay that it does not know",
         )
-    if head_ran_out_of_memory(situation) and found is not Reason.DEADLINE_EXCEEDED:
-        return Ending(
-            Reason.HEAD_OUT_OF_MEMORY,
-            f"wanted the head to live within {situation.spec.compute.head.memory}, found that it used more; "
-            "raise spec.compute.head.memory",
-        )
+    is_killed = head_ran_out_of_memory(situation) or _KILLED.search(message) is not None
+    if is_killed and found is not Reason.DEADLINE_EXCEEDED:
+        return _out_of_memory(situation)
     if found is Reason.HEAD_LOST:
         return Ending(found, f"Ray's head did not answer any more ({told})")
+    storage = situation.condition(ConditionType.STORAGE_WRITABLE)
+    if found is Reason.DRIVER_FAILED and storage is not None and storage.status == "False":
+        return Ending(
+            storage.reason,
+            f"the driver ended while nobody could reach {situation.spec.output.uri}, and could not say why; "
+            "what is committed is safe",
+        )
     return Ending(found, f"the driver ended without saying why ({told})")
 
 
 def head_ran_out_of_memory(situation: Situation) -> bool:
     """Whether the kernel has killed a head of the present attempt."""
     return any(pod.reason == "OOMKilled" for pod in situation.pods if pod.role == "head")
+
+
+def head_trouble(situation: Situation) -> Ending | None:
+    """Why the head of an attempt under way will not do, although its machine starts it again and again.
+
+    Whatever it starts anew begins without Ray's state: nothing is lost by giving the attempt up.
+    """
+    if head_ran_out_of_memory(situation):
+        return _out_of_memory(situation)
+    for pod in situation.pods:
+        if pod.role == "head" and pod.reason == "CrashLoopBackOff":
+            return Ending(
+                Reason.HEAD_LOST,
+                f"wanted pod {pod.name} to run Ray's head, found that it ends at once, again and again (exit "
+                f"code {pod.exit_code}); look at its log, and raise spec.compute.head.memory if it is small",
+            )
+    return None
+
+
+def _out_of_memory(situation: Situation) -> Ending:
+    return Ending(
+        Reason.HEAD_OUT_OF_MEMORY,
+        f"wanted the head to live within {situation.spec.compute.head.memory}, found that it used more; "
+        "raise spec.compute.head.memory",
+    )
 
 
 def no_machines(situation: Situation, told: str) -> Ending:
@@ -160,9 +198,37 @@ def no_machines(situation: Situation, told: str) -> Ending:
                 Reason.IMAGE_PULL,
                 f"wanted pod {pod.name} to run {waited}, found {_image(pod)}; mend it and {cure}",
             )
+    if situation.wanted_pools and situation.has_begun:
+        lacking = _lacking(situation, waited, cure)
+        if lacking is not None:
+            return lacking
     stuck = next((pod.unschedulable for pod in situation.pods if pod.unschedulable), None)
     found = f"that no node takes them: {stuck}" if stuck else f"too few ({told})"
     return Ending(Reason.STOCKOUT, f"wanted machines {waited}, found {found}; {cure}")
+
+
+def _lacking(situation: Situation, waited: str, cure: str) -> Ending | None:
+    """What the node pools and quotas of a run say about the machines that did not come."""
+    held = capacity.tightest(situation) if capacity.is_held(situation) else None
+    if held is not None:
+        return Ending(
+            Reason.QUOTA_EXCEEDED,
+            f"wanted machines {waited}, found that quota {held.name} allows {held.limit or 0:g} accelerators "
+            f"of the {capacity.least(situation)} needed; the run goes on by itself once Google allows more",
+        )
+    for code, reason in (
+        (capacity.STOCKOUT, Reason.STOCKOUT),
+        (capacity.QUOTA_EXCEEDED, Reason.QUOTA_EXCEEDED),
+    ):
+        told = capacity.any_said(situation, code)
+        if told is not None:
+            return Ending(reason, f"wanted machines {waited}, found {told}; {cure}")
+    if any(capacity.is_usable(pool) for pool in capacity.existing(situation)):
+        return None
+    before = situation.previous.node_pool
+    why = situation.cloud.message if situation.cloud is not None else ""
+    why = why or (before.last_error if before is not None and before.last_error else "it was never ready")
+    return Ending(Reason.NODE_POOL_FAILED, f"wanted a node pool {waited}, found none: {why}; {cure}")
 
 
 def _image(pod: Pod) -> str:

@@ -25,10 +25,14 @@ class EventReason(StrEnum):
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
     QUEUED = "Queued"
+    NODE_POOL_CREATING = "NodePoolCreating"
+    QUOTA_MISSING = "QuotaMissing"
     CAPACITY_MISSING = "CapacityMissing"
+    BUDGET_EXCEEDED = "BudgetExceeded"
     ATTEMPT_STARTED = "AttemptStarted"
     ATTEMPT_FAILED = "AttemptFailed"
     GENERATION_COMMITTED = "GenerationCommitted"
+    PREEMPTED = "Preempted"
     PAUSED = "Paused"
     RESUMED = "Resumed"
     SUCCEEDED = "Succeeded"
@@ -39,7 +43,14 @@ class EventReason(StrEnum):
 def told(resource: CustomResource, new: RunStatus) -> tuple[PostEvent, ...]:
     """What happened between the status that was written last and this one."""
     old = resource.status
-    found = [*_acceptance(resource, old, new), *_attempts(old, new), *_progress(old, new), *_phases(old, new)]
+    found = [
+        *_acceptance(resource, old, new),
+        *_attempts(old, new),
+        *_machines(old, new),
+        *_budget(old, new),
+        *_progress(old, new),
+        *_phases(old, new),
+    ]
     return tuple(
         PostEvent(_name(resource, reason, key), kind, reason, message) for reason, kind, key, message in found
     )
@@ -77,9 +88,30 @@ def _attempts(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
             yield EventReason.ATTEMPT_FAILED, "Warning", key, message
 
 
+def _machines(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
+    key = str(new.attempt or 0)
+    before, pool = old.node_pool, new.node_pool
+    was_there = before is not None and before.status is not None
+    if pool is not None and pool.managed and pool.status == "PROVISIONING" and not was_there:
+        yield EventReason.NODE_POOL_CREATING, "Normal", key, f"node pool {pool.name} is being made"
+    known, quota = (_condition(status, ConditionType.QUOTA_AVAILABLE) for status in (old, new))
+    if quota is not None and quota.status == "False" and (known is None or known.status != "False"):
+        yield EventReason.QUOTA_MISSING, "Warning", key, quota.message
+
+
+def _budget(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
+    before, after = (_condition(status, ConditionType.BUDGET_OK) for status in (old, new))
+    if after is not None and after.status == "False" and (before is None or before.status != "False"):
+        yield EventReason.BUDGET_EXCEEDED, "Warning", str(new.observed_generation), after.message
+
+
 def _progress(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
     before = (old.progress.percent or 0) if old.progress is not None else 0
     after = new.progress
+    lost = (after.preemptions or 0) if after is not None else 0
+    if lost > ((old.progress.preemptions or 0) if old.progress is not None else 0):
+        message = f"workers were taken away, {lost} so far; their cohorts are trained again by others"
+        yield EventReason.PREEMPTED, "Normal", str(lost), message
     if after is None or after.percent is None or not after.generation:
         return
     if after.percent // PERCENT_BETWEEN > before // PERCENT_BETWEEN:
@@ -103,8 +135,10 @@ def _phases(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
         yield EventReason.FAILED, "Warning", "", message
     if new.phase is Phase.SUSPENDED:
         paused = _condition(new, ConditionType.SUSPENDED)
-        by_user = paused is not None and paused.reason is Reason.PAUSED_BY_USER
-        reason = EventReason.PAUSED if by_user else EventReason.CAPACITY_MISSING
+        why = paused.reason if paused is not None else None
+        by_user = why is Reason.PAUSED_BY_USER
+        of_budget = why is Reason.BUDGET_EXCEEDED
+        reason = EventReason.PAUSED if by_user or of_budget else EventReason.CAPACITY_MISSING
         yield reason, "Normal" if by_user else "Warning", f"{attempt} {new.observed_generation}", message
     if old.phase is Phase.SUSPENDED and new.phase not in (Phase.SUSPENDED, Phase.DELETING):
         yield EventReason.RESUMED, "Normal", f"{attempt} {new.observed_generation}", "the run goes on"

@@ -4,7 +4,7 @@ Labels namespace and run are on gauges of a run only, and go when the run goes (
 the names of runs would grow for ever.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
@@ -45,6 +45,10 @@ class Metrics:
         self.preemptions = self._counter("preemptions", "Workers lost to preemption.")
         self.generations = self._gauge("run_generations", "Generations that the run has committed.", *_RUN)
         self.generations_asked = self._gauge("run_generations_asked", "Generations asked for.", *_RUN)
+        self.members_running = self._gauge("run_members_running", "Members that are training.", *_RUN)
+        self.members_failed = self._gauge(
+            "run_members_failed", "Members that diverged in the last generation.", *_RUN
+        )
         self.heartbeat_age_seconds = self._gauge(
             "run_heartbeat_age_seconds", "Time since the run's driver last gave a sign of life.", *_RUN
         )
@@ -56,28 +60,34 @@ class Metrics:
         self.store_requests = self._counter(
             "store_requests", "Requests to output folders, by what came back.", "method", "result"
         )
+        self.cloud_requests = self._counter(
+            "cloud_requests", "Requests to GKE's Cluster Manager, by what came back.", "method", "code"
+        )
+        self.cleanup_blocked = self._gauge(
+            "run_cleanup_blocked", "1 while a deleted run cannot give back its node pool.", *_RUN
+        )
         self.damaged_reports = self._counter(
             "damaged_reports", "Files in output folders that could not be understood."
         )
         for phase in Phase:
             self.runs.labels(phase.value).set(0)
 
-    def count_phases(self, phases: Iterable[str]) -> None:
+    def count_phases(self, counted: Mapping[str, int]) -> None:
         """Set `runs` to how many runs are in each phase now."""
-        counted = dict.fromkeys((phase.value for phase in Phase), 0)
-        for phase in phases:
-            counted[phase] = counted.get(phase, 0) + 1
-        for phase, number in counted.items():
-            self.runs.labels(phase).set(number)
+        for phase in {*(phase.value for phase in Phase), *counted}:
+            self.runs.labels(phase).set(counted.get(phase, 0))
 
     def forget(self, namespace: str, run: str) -> None:
         """Drop the gauges of a run that is gone."""
         for gauge in (
             self.generations,
             self.generations_asked,
+            self.members_running,
+            self.members_failed,
             self.heartbeat_age_seconds,
             self.gpu_hours,
             self.cost_estimate,
+            self.cleanup_blocked,
         ):
             gauge.remove_by_labels({"namespace": namespace, "run": run})
 

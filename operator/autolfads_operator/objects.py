@@ -7,12 +7,13 @@ object unreadable. What is missing is the default, what cannot be understood is 
 import datetime
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from autolfads_operator.manifests import names
-from autolfads_operator.observed import CustomResource, Pod, PodRole, RayCluster, RayJob
+from autolfads_operator.manifests.pods import ACCELERATOR, FLEX_START, GPU, MACHINE_TYPE, SPOT
+from autolfads_operator.observed import CustomResource, Machine, Pod, PodRole, RayCluster, RayJob
 from autolfads_operator.times import parsed_or_none
 from autolfads_spec import AutoLFADSRun, SpecError, load_run
 from autolfads_spec.run import API_VERSION, KIND, cluster_problems
@@ -21,6 +22,7 @@ from autolfads_spec.status import RunStatus
 Object = Mapping[str, Any]
 ROLE_LABEL = "ray.io/node-type"
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_REGION = "topology.kubernetes.io/region"
 # Of a container that waits: the everyday ones, which say nothing.
 _USUAL_WAITING = ("", "ContainerCreating", "PodInitializing")
 
@@ -204,9 +206,44 @@ def pod_of(thing: Object) -> Pod | None:
         exit_code=exit_code,
         unschedulable=(scheduled.get("message") or "no node") if unschedulable else None,
         node=(thing.get("spec") or {}).get("nodeName") or None,
+        placed_at=_placed_at(thing, scheduled),
+        gpus=_gpus(thing),
         image_digest=_ray_container(status).get("imageID") or None,
         deleted_at=parsed_or_none(metadata.get("deletionTimestamp")),
     )
+
+
+def machine_of(node: Object) -> Machine:
+    """What a node is."""
+    labels = labels_of(node)
+    provisioning: Literal["OnDemand", "Spot", "FlexStart"] = "OnDemand"
+    if labels.get(SPOT) == "true":
+        provisioning = "Spot"
+    elif labels.get(FLEX_START) == "true":
+        provisioning = "FlexStart"
+    return Machine(
+        machine_type=labels.get(MACHINE_TYPE) or None,
+        provisioning=provisioning,
+        accelerator=labels.get(ACCELERATOR) or None,
+        count=_count(((node.get("status") or {}).get("capacity") or {}).get(GPU)),
+        region=labels.get(_REGION) or None,
+    )
+
+
+def _placed_at(pod: Object, scheduled: Object) -> datetime.datetime | None:
+    """Since when a pod has its node; rather too early than too late."""
+    found = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
+    return parsed_or_none(found) or parsed_or_none(pod["metadata"].get("creationTimestamp"))
+
+
+def _gpus(pod: Object) -> int:
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    limits = ((container.get("resources") or {}).get("limits") or {} for container in containers)
+    return sum(_count(limit.get(GPU)) for limit in limits)
+
+
+def _count(quantity: object) -> int:
+    return int(str(quantity)) if str(quantity).isdigit() else 0
 
 
 def _why(status: Object, conditions: Mapping[str, Object]) -> tuple[str, str, int | None]:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
+from typing import Literal
 
 from autolfads_spec.attempt import AttemptEnd, Wish
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.run import AutoLFADSRun
-from autolfads_spec.status import RunStatus
+from autolfads_spec.status import Reason, RunStatus
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class Pod:
       exit_code: of the Ray container, present or last termination.
       unschedulable: the scheduler's sentence while it finds no node, else None.
       node: where it runs, once that is known.
+      placed_at: since when it has its node.
+      gpus: that it holds.
       image_digest: imageID of its Ray container, once that is known.
       deleted_at: metadata.deletionTimestamp.
     """
@@ -153,8 +157,34 @@ class Pod:
     exit_code: int | None = None
     unschedulable: str | None = None
     node: str | None = None
+    placed_at: datetime | None = None
+    gpus: int = 0
     image_digest: str | None = None
     deleted_at: datetime | None = None
+
+    @property
+    def was_taken_away(self) -> bool:
+        """Whether its machine was: a spot node that ended, a drained node, a pod of higher priority."""
+        return self.reason in ("Preempted", "Terminated", "NodeShutdown")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a node says of itself.
+
+    Attributes:
+      machine_type: such as g2-standard-8; None when it does not say.
+      provisioning: how it was bought.
+      accelerator: in GKE's words, such as nvidia-l4; None for none.
+      count: of accelerators; 0 when it does not say.
+      region: where it is, such as us-central1.
+    """
+
+    machine_type: str | None
+    provisioning: Literal["OnDemand", "Spot", "FlexStart"] = "OnDemand"
+    accelerator: str | None = None
+    count: int = 0
+    region: str | None = None
 
 
 class KubeRay(Enum):
@@ -183,10 +213,14 @@ class OutputFolder:
       lease_version: its version; None when there is no such file.
       manifest: manifest.json; None when there is none or it is damaged.
       manifest_version: its version.
+      silence_seconds: for how long this operator has watched the manifest without a gap and without seeing
+        another version of it; by a clock that nobody sets, unlike the heartbeat's. None: not measured.
       wish: wish.json; None when there is none or it is damaged.
       ends: attempts/NN/end.json by attempt: of the newest attempt (the lease's) and of every attempt
         whose entry in the status has no end yet; more do no harm.
       has_results: whether results.json is there.
+      cost: cost.json; None when there is none or it is damaged.
+      cost_version: its version; None when there is no such file.
     """
 
     problem: FolderProblem | None = None
@@ -195,9 +229,88 @@ class OutputFolder:
     lease_version: str | None = None
     manifest: Manifest | None = None
     manifest_version: str | None = None
+    silence_seconds: float | None = None
     wish: Wish | None = None
     ends: Mapping[int, AttemptEnd] = field(default_factory=dict)
     has_results: bool = False
+    cost: CostRecord | None = None
+    cost_version: str | None = None
+
+
+class CloudProblem(Enum):
+    """Why Google Cloud could not be asked, or did not do what was wanted."""
+
+    DENIED = "denied"
+    UNAVAILABLE = "unavailable"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class NodePool:
+    """A node pool of the GKE cluster; its words are GKE's, see `NodePool` in cluster_service.proto.
+
+    Attributes:
+      status: PROVISIONING, RUNNING, RUNNING_WITH_ERROR, RECONCILING, STOPPING, ERROR or
+        STATUS_UNSPECIFIED.
+      is_ours: whether it carries the label of this installation; if not, it is never touched.
+      spec_hash: from our label; "" when there is none.
+      run_uid: of the run it is for alone; None for a shared one.
+      min_nodes: least size in all zones together that the autoscaler keeps.
+      max_nodes: largest size in all zones together that the autoscaler may reach; 0 without autoscaling.
+      conditions: code and message of each, such as ("GCE_STOCKOUT", "..."); the newest state, as GKE has it.
+      operation: name of the operation that creates, changes or deletes it right now, else None.
+      etag: its version; what is done to it names the version that was seen.
+    """
+
+    name: str
+    status: str
+    is_ours: bool
+    spec_hash: str = ""
+    run_uid: str | None = None
+    min_nodes: int = 0
+    max_nodes: int = 0
+    conditions: tuple[tuple[str, str], ...] = ()
+    operation: str | None = None
+    etag: str = ""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many accelerators of a kind the project may have, or None where that cannot be read.
+
+    Attributes:
+      name: of the quota in Google's words, such as PREEMPTIBLE_NVIDIA_L4_GPUS or GPUS_ALL_REGIONS.
+      limit: what is allowed; None when it cannot be read.
+      usage: what the project holds now, ours included; None when it cannot be read.
+      region: for which it holds; "" for the whole project.
+      message: why it cannot be read and which permission is missing; "" when it was read.
+    """
+
+    name: str
+    limit: float | None
+    usage: float | None
+    region: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What Google Cloud says of the node pools of one run.
+
+    Attributes:
+      problem: what keeps the operator from reading, or lately kept it from changing, anything; else None.
+      message: the sentence beside it.
+      pools: that this run may use, by name as the plan wants them, and those that carry its uid; None when
+        they could not be read.
+      quotas: by the name of a pool, what its accelerators count against.
+      refused: by the name of a pool that GKE lately refused to make, why, and its sentence.
+    """
+
+    problem: CloudProblem | None = None
+    message: str = ""
+    pools: tuple[NodePool, ...] | None = ()
+    quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    refused: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -209,9 +322,14 @@ class Observed:
       ray_jobs: of all its attempts, also those being deleted; found by label, of this uid only.
       ray_clusters: made by KubeRay for them, found by label.
       pods: of those clusters, found by label.
+      workers_lost: names of workers whose machines were taken away, of pods that are still there and of some
+        that are gone: no name leaves before a status has it.
       config_maps: names of the ConfigMaps of this run that exist.
       kuberay: whether there is a KubeRay to make Ray clusters.
       folder: the output folder; None when the spec is not valid, so that nobody knows where it is.
+      cloud: what Google Cloud says; None when the operator makes no nodes for this run.
+      machines: by name, the nodes that workers are on, as far as they could be read.
+      nodes_denied: whether they may not be read.
       now: UTC.
     """
 
@@ -220,6 +338,10 @@ class Observed:
     ray_jobs: tuple[RayJob, ...] = ()
     ray_clusters: tuple[RayCluster, ...] = ()
     pods: tuple[Pod, ...] = ()
+    workers_lost: frozenset[str] = frozenset()
     config_maps: frozenset[str] = frozenset()
     kuberay: KubeRay = KubeRay.FINE
     folder: OutputFolder | None = None
+    cloud: Cloud | None = None
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    nodes_denied: bool = False

@@ -18,9 +18,12 @@ from dataclasses import dataclass, replace
 
 from autolfads_operator import (
     acceptance,
+    budget,
+    capacity,
     deletion,
     endings,
     events,
+    provisioning,
     starting,
     status,
     stopping,
@@ -35,12 +38,15 @@ from autolfads_operator.observed import KubeRay, Observed
 from autolfads_operator.situation import Situation
 from autolfads_operator.status import Verdict
 from autolfads_operator.terms import Terms
+from autolfads_spec.attempt import BUDGET_STOP
 from autolfads_spec.lifecycle import seconds
 from autolfads_spec.status import ConditionType, Reason, RunStatus
 
 SOON = 0.5  # a step of ours is done, the next can follow
 # A head that runs out of memory so often in a row will do so again.
 SAME_ENDS = 3
+# So often in a row a run goes on by itself when quota is free again, and then finds that it is not.
+QUOTA_ENDS = 3
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,18 @@ def plan(observed: Observed, terms: Terms) -> Plan:
     situation = Situation(observed, resource.run, terms) if resource.run is not None else None
     if resource.deleted_at is not None:
         verdict = deletion.verdict(observed, situation, terms)
+        kept = budget.keeping(situation, has_ended=False) if situation is not None else ()
+        verdict = replace(verdict, actions=(*kept, *verdict.actions))
         return _told(observed, verdict, status.deleting(observed, verdict.progressing))
-    problems = acceptance.problems(observed)
+    problems = acceptance.problems(observed, terms)
     if problems or situation is None:
         nothing = Verdict((), Told("False", Reason.INVALID_SPEC), terms.poll_terminal_seconds)
         return _told(observed, nothing, status.rejected(observed, problems))
     verdict = _decided(situation)
     if not verdict.is_terminal:
         verdict = replace(verdict, actions=(*_always(situation), *verdict.actions))
+    kept = budget.keeping(situation, has_ended=verdict.ending is not None)
+    verdict = replace(verdict, actions=(*verdict.actions, *kept))
     return _told(observed, verdict, status.projected(situation, verdict))
 
 
@@ -121,6 +131,11 @@ def _terminal(situation: Situation) -> Verdict | None:
     leftovers = (job for job in situation.observed.ray_jobs if job.is_live)
     actions: list[Action] = [DeleteRayJob(job.name, job.uid, "the run has ended") for job in leftovers]
     wait = situation.terms.poll_terminal_seconds
+    stays = seconds(situation.spec.ttl.cluster_after_finished) + deletion.LONGEST_SECONDS
+    if provisioning.is_over(situation, stays):
+        released = provisioning.release(situation.observed, "the run has ended")
+        actions += released.actions
+        wait = min(wait, situation.terms.poll_running_seconds) if released.left else wait
     kept = situation.spec.ttl.run_after_finished
     if kept is not None:
         completed = times.parsed_or_none(situation.previous.completion_time)
@@ -164,11 +179,18 @@ def _ending(situation: Situation) -> Ending | None:
     """Why the present attempt is over; what it says itself comes first, then what we want or see."""
     stop = stopping.wanted(situation)
     itself = endings.ended_by_itself(situation)
+    if itself is not None and itself.reason is Reason.SUCCEEDED and budget.has_ended_training(situation):
+        return Ending(Reason.BUDGET_EXCEEDED, stopping.over_budget(situation) or BUDGET_STOP)
     if itself is not None:
         asked = itself.reason is Reason.PAUSED_BY_USER and stop is not None
         return Ending(stop.reason, stop.why) if asked and stop is not None else itself
     stopped = stopping.stopped(situation, stop) if stop is not None else None
-    return stopped or watchdog.found_dead(situation) or watchdog.found_no_machines(situation)
+    return (
+        stopped
+        or watchdog.found_dead(situation)
+        or provisioning.found_broken(situation)
+        or watchdog.found_no_machines(situation)
+    )
 
 
 def _forgotten(situation: Situation, number: int) -> Ending | None:
@@ -185,6 +207,9 @@ def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:
         return _succeeded(situation, Told("True", Reason.SUCCEEDED, _where(situation)))
     if outcome is Outcome.FATAL:
         return _failed(situation, Told("True", ending.reason, ending.message))
+    if outcome is Outcome.OVER_BUDGET and stopping.is_for_good(situation):
+        found = f"; what was found so far is in {situation.spec.output.uri}"
+        return _failed(situation, Told("True", ending.reason, ending.message + found))
     if outcome is not Outcome.RETRY:
         return None
     newest = situation.last
@@ -210,7 +235,8 @@ def _where(situation: Situation) -> str:
 
 
 def _pausing(situation: Situation, ending: Ending) -> Told:
-    if ending.outcome is Outcome.NO_MACHINES or (ending.outcome is Outcome.PAUSED and situation.spec.suspend):
+    by_user = ending.outcome is Outcome.PAUSED and situation.spec.suspend
+    if by_user or ending.outcome in (Outcome.NO_MACHINES, Outcome.OVER_BUDGET):
         return Told("Unknown", ending.reason, ending.message)
     return NOT_SO
 
@@ -232,15 +258,22 @@ def _under_way(situation: Situation) -> Verdict | None:
     stop = stopping.wanted(situation)
     if stop is not None:
         told = Told("True", stop.reason, f"pausing at the end of the generation: {stop.why}")
-        actions = stopping.wish(situation, True, stop.why)
+        actions = stopping.wish(situation, True, stop.why, stop.finish)
         pausing = Told("Unknown", stop.reason, told.message)
+        if stop.finish:
+            told = Told("True", Reason.FINALIZING, f"this generation is the last one: {stop.why}")
+            pausing = NOT_SO
         return Verdict(actions, told, terms.poll_starting_seconds, suspended=pausing)
-    progressing = _stage(situation)
+    step = provisioning.step(situation)
+    progressing = step.waits or _stage(situation)
     settled = progressing.reason in (Reason.TRAINING, Reason.QUEUED)
     wait = terms.poll_running_seconds if settled else terms.poll_starting_seconds
     left = seconds(situation.spec.schedule.deadline) - situation.elapsed_seconds
-    actions = stopping.wish(situation, False, "the run goes on")
-    return Verdict((*actions, *_scale(situation)), progressing, min(wait, max(left, SOON)))
+    wishes = stopping.wish(situation, False, "the run goes on")
+    scaling = _scale(situation) if step.waits is None else ()
+    if step.waits is not None and situation.since(ConditionType.DATA_READY, "True") is None:
+        wait = SOON  # only for this status to be written
+    return Verdict((*wishes, *step.actions, *scaling), progressing, min(wait, max(left, SOON)))
 
 
 def _stage(situation: Situation) -> Told:
@@ -306,11 +339,16 @@ def _suspended(situation: Situation) -> Verdict | None:
         told = Told(
             "True", Reason.PAUSED_BY_USER, f"paused by spec.suspend {where}; set it to false to go on"
         )
+    elif stopping.waits_for_budget(situation):
+        told = Told("True", Reason.BUDGET_EXCEEDED, stopping.over_budget(situation) or "")
     elif last is not None and last.end_reason is not None and _stays_down(situation, last.end_reason):
         told = Told("True", last.end_reason, _why_down(situation))
     else:
         return None
-    return Verdict((), Told("False", told.reason, told.message), wait, suspended=told)
+    released = provisioning.release(situation.observed, "the run is suspended")
+    if released.left:
+        wait = min(wait, situation.terms.poll_starting_seconds)
+    return Verdict(released.actions, Told("False", told.reason, told.message), wait, suspended=told)
 
 
 def _why_down(situation: Situation) -> str:
@@ -321,11 +359,15 @@ def _why_down(situation: Situation) -> str:
 
 def _stays_down(situation: Situation, reason: Reason) -> bool:
     """Whether a run whose attempt ended for this reason waits for its user."""
-    if situation.spec.suspend:
+    if situation.spec.suspend or (reason is Reason.BUDGET_EXCEEDED and stopping.waits_for_budget(situation)):
         return True
     before = situation.condition(ConditionType.SUSPENDED)
     if endings.outcome(reason) is not Outcome.NO_MACHINES or before is None or before.status == "False":
         return False
+    if reason is Reason.QUOTA_EXCEEDED and capacity.is_freed(situation):
+        last = [entry.end_reason for entry in situation.history[-QUOTA_ENDS:]]
+        if last != [Reason.QUOTA_EXCEEDED] * QUOTA_ENDS:
+            return False
     # Any change of the spec is the user's wish to try again.
     return before.observed_generation == situation.resource.resource_generation
 
@@ -344,6 +386,9 @@ def _held(situation: Situation) -> Verdict | None:
     taken = starting.taken(situation)
     if taken is not None:
         return _failed(situation, Told("True", Reason.OUTPUT_TAKEN, taken))
+    lacking = budget.lacks_price(situation)
+    if lacking is not None:
+        return Verdict((), Told("False", Reason.PRICE_MISSING, lacking), terms.poll_terminal_seconds)
     after = times.parsed_or_none(situation.spec.schedule.start_after)
     until = -times.seconds_since(after, situation.now)
     if until > 0:
@@ -361,7 +406,20 @@ def _held(situation: Situation) -> Verdict | None:
     if wait > 0:
         told = Told("False", Reason.WAITING, f"the next attempt begins in {times.duration(wait)}")
         return Verdict((), told, wait)
-    return None
+    return _another_pool(situation)
+
+
+def _another_pool(situation: Situation) -> Verdict | None:
+    """A pool that was made for this run before its spec was changed goes first."""
+    cloud = situation.cloud
+    if cloud is None or cloud.pools is None:
+        return None
+    wanted = frozenset(pool.name for pool in situation.wanted_pools)
+    released = provisioning.release(situation.observed, "the run wants another one now", wanted)
+    if not released.left:
+        return None
+    told = Told("False", Reason.WAITING, f"waiting for {released.left} to go, which the run wanted before")
+    return Verdict(released.actions, told, situation.terms.poll_starting_seconds)
 
 
 def _start(situation: Situation) -> Verdict:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from autolfads_operator import log, times
 from autolfads_operator.act import Actor
+from autolfads_operator.actions import PostEvent
 from autolfads_operator.cache import Entry
 from autolfads_operator.errors import OperatorError, OutdatedError
 from autolfads_operator.kinds import RUNS
@@ -27,7 +28,7 @@ from autolfads_operator.settings import OperatorSettings
 from autolfads_operator.status import is_urgent, is_worth_writing
 from autolfads_operator.trouble import with_trouble
 from autolfads_spec import AutoLFADSError
-from autolfads_spec.status import RunStatus
+from autolfads_spec.status import Reason, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -163,8 +164,8 @@ class Reconciler:
                 self._require_leadership()
                 await self._actor.carry_out(action, observed.custom_resource)
                 logger.info("%s", action)
-            if plan.actions:
-                self._observer.doubt(uid)
+            if not all(isinstance(action, PostEvent) for action in plan.actions):
+                self._observer.doubt(uid)  # an event changes nothing that is looked at
             left_seconds = await self._tell(observed, plan.status, run)
         return min(plan.wake_after_seconds, left_seconds)
 
@@ -232,6 +233,8 @@ class Reconciler:
         if status.progress is not None:
             self._metrics.generations.labels(*labels).set(status.progress.generation or 0)
             self._metrics.generations_asked.labels(*labels).set(status.progress.of or 0)
+            self._metrics.members_running.labels(*labels).set(status.progress.members_running or 0)
+            self._metrics.members_failed.labels(*labels).set(status.progress.members_failed or 0)
             known = before.progress.preemptions if before.progress is not None else None
             lost = (status.progress.preemptions or 0) - (known or 0)
             if known is not None and lost > 0:
@@ -240,6 +243,9 @@ class Reconciler:
         if manifest is not None:
             age_seconds = times.seconds_since(times.parsed_or_none(manifest.heartbeat), observed.now)
             self._metrics.heartbeat_age_seconds.labels(*labels).set(max(0.0, age_seconds))
+        if observed.custom_resource.deleted_at is not None:
+            blocked = any(c.reason is Reason.CLEANUP_BLOCKED for c in status.conditions or ())
+            self._metrics.cleanup_blocked.labels(*labels).set(int(blocked))
         if status.cost is not None:
             self._metrics.gpu_hours.labels(*labels).set(float(status.cost.gpu_hours or 0))
             self._metrics.cost_estimate.labels(*labels).set(float(status.cost.estimate or 0))

@@ -1,4 +1,4 @@
-"""The operator's only way into output folders: what drivers report is read here, our two files written.
+"""The operator's only way into output folders: what drivers report is read here, our own files written.
 
 A store's client blocks, so every call runs in a thread of a small pool and has a time limit. A call that ran
 past its limit keeps its thread until the client gives up by itself; nobody waits for it, and a write that
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from autolfads_operator.metrics import Metrics
 from autolfads_spec import RunPaths
 from autolfads_spec.attempt import AttemptEnd, Wish
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.errors import ConflictError, MissingError, UnavailableError
 from autolfads_spec.manifest import Document, Lease, Manifest
 from autolfads_spec.store import Expected, Store
@@ -101,6 +102,10 @@ class Reports:
         """Why the driver of this attempt ended; None while it has not said."""
         return await self._document("end", address, NAMES.attempt_end(attempt), AttemptEnd)
 
+    async def cost(self, address: str) -> Versioned | None:
+        """What the run has cost, as it was kept last."""
+        return await self._document("cost", address, NAMES.cost, CostRecord)
+
     async def has_results(self, address: str) -> bool:
         """Whether the run is complete."""
         return await self._call("results", address, lambda store: store.version(NAMES.results)) is not None
@@ -120,6 +125,17 @@ class Reports:
         """Tell the driver what is wanted; the last wish counts."""
         return await self._call(
             "write_wish", address, lambda store: store.write(NAMES.wish, wish.to_bytes(), Expected.ANYTHING)
+        )
+
+    async def write_cost(self, address: str, record: CostRecord, expected: str | None) -> str:
+        """Keep what the run has cost, if the record is still the version that was looked at (None: none).
+
+        Raises:
+          ConflictError: if it is not.
+        """
+        before = Expected.NOTHING if expected is None else expected
+        return await self._call(
+            "write_cost", address, lambda store: store.write(NAMES.cost, record.to_bytes(), before)
         )
 
     async def _document(self, method: str, address: str, name: str, kind: type[Document]) -> Versioned | None:

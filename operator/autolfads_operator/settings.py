@@ -10,12 +10,15 @@ import re
 import socket
 import uuid
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from autolfads_operator import prices
+from autolfads_operator.prices import PriceTable
 from autolfads_spec import SpecError
 
 PREFIX = "AUTOLFADS_"
@@ -53,6 +56,12 @@ class OperatorSettings(BaseSettings):
         "autolfads-worker:latest",
         min_length=1,
         description="Image of head and workers for runs that name none; the chart sets it by digest.",
+    )
+    worker_service_account: str = Field(
+        "",
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$",
+        description="Service account of head and workers for runs that name none; empty: the namespace's "
+        "own `default`.",
     )
     worker_env: dict[str, str] = Field(
         default_factory=dict,
@@ -140,6 +149,40 @@ class OperatorSettings(BaseSettings):
     leader_election: bool = Field(
         True, description="Whether the Lease is taken at all; off only to test what happens without it."
     )
+    cluster: str = Field(
+        "",
+        pattern=r"^(projects/[^/]+/locations/[^/]+/clusters/[^/]+)?$",
+        description="The GKE cluster this operator runs in, projects/P/locations/L/clusters/C; without it "
+        "no node pools are made.",
+    )
+    install_id: str = Field(
+        "",
+        pattern=r"^([a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)?$",
+        description="Label value of everything this installation makes in Google Cloud; by default the uid "
+        "of the namespace kube-system, which no other cluster has.",
+    )
+    price_table: str = Field(
+        "",
+        description="Path of a YAML or JSON table of prices, from which costs are estimated; empty: the one "
+        "that comes with the operator. See docs/cost.md.",
+    )
+    pool_idle_seconds: float = Field(
+        3600, ge=0, description="How long a shared node pool of ours stays when no run uses it."
+    )
+    sweep_seconds: float = Field(
+        3600, gt=0, description="Pause between two looks for node pools of ours whose runs are gone."
+    )
+    cluster_busy_seconds: float = Field(
+        15,
+        gt=0,
+        description="First wait when the cluster is at another operation; it doubles up to eight times that.",
+    )
+    cluster_manager_endpoint: str = Field(
+        "", description="host:port of a Cluster Manager without TLS and without credentials, for tests only."
+    )
+    compute_endpoint: str = Field(
+        "", description="URL of a Compute Engine API without credentials, for tests only."
+    )
     identity: str = Field(default_factory=own_identity, description="Who holds the Lease; unique by default.")
     health_host: str = Field(
         "0.0.0.0", description="Address on which /livez, /readyz and /metrics are served."
@@ -154,6 +197,15 @@ class OperatorSettings(BaseSettings):
     log_format: Literal["json", "text"] = Field(
         "json", description="json: one object a line, for machines; text: for a terminal."
     )
+
+    @cached_property
+    def prices(self) -> PriceTable:
+        """The price table.
+
+        Raises:
+          SpecError: if it is none.
+        """
+        return prices.load(self.price_table)
 
     @field_validator("namespaces", mode="before")
     @classmethod
@@ -184,19 +236,25 @@ class OperatorSettings(BaseSettings):
 
 
 def load() -> OperatorSettings:
-    """The settings of this process, from its environment.
+    """The settings of this process, from its environment, its price table read and checked.
 
     Raises:
       SpecError: one sentence for each variable that is not what it should be.
     """
     try:
-        return OperatorSettings()
+        chosen = OperatorSettings()
     except SettingsError as error:  # what should be JSON and is not
         raise SpecError(
             f"{PREFIX}WORKER_ENV: wanted a JSON object of texts, found {error}; correct it"
         ) from error
     except ValidationError as error:
         raise SpecError(*(_sentence(problem) for problem in error.errors())) from error
+    try:
+        _ = chosen.prices
+    except SpecError as error:
+        name = f"{PREFIX}PRICE_TABLE"
+        raise SpecError(*(f"{name}: {sentence}" for sentence in error.sentences)) from error
+    return chosen
 
 
 def misspelt(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,13 +6,16 @@ one writer can take at a time; the RayJobs and the status tell which numbers wer
 """
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from autolfads_operator import times
+from autolfads_operator import cost, machines, pools, times
+from autolfads_operator.cost import Running
 from autolfads_operator.observed import (
+    Cloud,
     CustomResource,
+    NodePool,
     Observed,
     OutputFolder,
     Pod,
@@ -20,8 +23,10 @@ from autolfads_operator.observed import (
     RayCluster,
     RayJob,
 )
+from autolfads_operator.pools import WantedPool
 from autolfads_operator.terms import Terms
 from autolfads_spec.attempt import AttemptEnd
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.run import AutoLFADSRun, RunSpec
 from autolfads_spec.status import Attempt, Condition, ConditionType, RunStatus
@@ -75,6 +80,47 @@ class Situation:
         """The lease, when it is this run's; another run's, or a laptop's, is not."""
         lease = self.folder.lease if self.folder is not None else None
         return lease if lease is not None and lease.owner == self.resource.uid else None
+
+    # Google Cloud.
+
+    @property
+    def cloud(self) -> Cloud | None:
+        """What Google Cloud says; None when the operator makes no nodes for this run."""
+        return self.observed.cloud
+
+    @cached_property
+    def wanted_pools(self) -> tuple[WantedPool, ...]:
+        """The node pools that are to be made, in the order in which they are tried."""
+        return pools.wanted(self.run, self.resource, self.terms)
+
+    def node_pool(self, name: str) -> NodePool | None:
+        """The pool of this name, as far as it is known."""
+        found = self.cloud.pools if self.cloud is not None else None
+        return next((pool for pool in found or () if pool.name == name), None)
+
+    # What it costs.
+
+    @cached_property
+    def running(self) -> tuple[Running, ...]:
+        """Everything that costs at this moment."""
+        return machines.running(self.observed, self.spec.compute, self.terms.prices)
+
+    @cached_property
+    def cost(self) -> CostRecord | None:
+        """What the run has used until now; None while the output folder, which keeps it, cannot be read."""
+        if self.folder is None:
+            return None
+        table = self.terms.prices
+        notes = machines.notes(self.observed, self.spec.compute, table)
+        title = "; ".join((table.title, *notes))
+        kept, running = self.folder.cost, self.running
+        if kept is None:  # the first look, or somebody has deleted the file
+            kept = cost.remembered(self.previous.cost)
+            known = times.parsed_or_none(kept.as_of)
+            running = tuple(
+                replace(one, since=max(one.since, known)) if known is not None else one for one in running
+            )
+        return cost.settled(kept, running, self.now, table.currency, title)
 
     # The present attempt.
 

@@ -9,10 +9,11 @@ A projection of the output folder and of the cluster: nothing is counted here th
 failed attempts and paused seconds, whose sources go away.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
-from autolfads_operator import conditions, endings, times
+from autolfads_operator import budget, conditions, endings, headcount, pool_status, times
 from autolfads_operator.actions import Action
 from autolfads_operator.conditions import NOT_SO, Told
 from autolfads_operator.endings import Ending, Outcome
@@ -25,7 +26,6 @@ from autolfads_spec.status import (
     Attempt,
     Best,
     ConditionType,
-    NodePoolStatus,
     Progress,
     Reason,
     RunStatus,
@@ -72,6 +72,7 @@ def projected(situation: Situation, verdict: Verdict) -> RunStatus:
     completed = previous.completion_time or times.written(now) if verdict.is_terminal else None
     job, cluster = situation.ray_job, situation.cluster
     head = situation.head
+    has_results = verdict.complete.status == "True" or (verdict.is_terminal and _has_results(situation))
     spec_hash = job.spec_hash if job is not None else ""
     return previous.model_copy(
         update={
@@ -83,12 +84,13 @@ def projected(situation: Situation, verdict: Verdict) -> RunStatus:
             "failed_attempts": failed_attempts(situation, verdict.ending),
             "paused_seconds": _paused_seconds(situation, verdict),
             "progress": _progress(situation),
-            "best": _best(situation, verdict.complete.status == "True"),
-            "paths": _paths(situation.spec, verdict.complete.status == "True"),
+            "best": _best(situation, has_results),
+            "paths": _paths(situation.spec, has_results),
             "ray_job_name": job.name if job is not None else None,
             "ray_cluster_name": cluster.name if cluster is not None else None,
             "dashboard_service": cluster.head_service if cluster is not None else None,
-            "node_pool": _node_pool(situation.spec),
+            "node_pool": pool_status.told(situation, verdict.is_terminal),
+            "cost": budget.told(situation, verdict.is_terminal),
             "data_fingerprint": situation.manifest.fingerprint
             if situation.manifest is not None and situation.lease is not None
             else previous.data_fingerprint,
@@ -136,19 +138,20 @@ def deleting(observed: Observed, progressing: Told) -> RunStatus:
             "observed_generation": resource.resource_generation,
             "phase": conditions.phase(written, True),
             "conditions": written,
+            "node_pool": pool_status.going(observed),
             "message": conditions.shortened(progressing.message),
         }
     )
 
 
 def is_worth_writing(old: RunStatus, new: RunStatus) -> bool:
-    """Whether anything differs but the time at which the progress was read."""
-    return _without_times(old) != _without_times(new)
+    """Whether anything differs but the time at which the progress was read, and by how little costs grew."""
+    return _without_times(old) != _without_times(new) or budget.is_news(old.cost, new.cost)
 
 
 def is_urgent(old: RunStatus, new: RunStatus) -> bool:
     """Whether later decisions hang on this status, or people wait for it."""
-    return (old.phase, _statuses(old), old.attempts) != (new.phase, _statuses(new), new.attempts)
+    return _pressing(old) != _pressing(new)
 
 
 def failed_attempts(situation: Situation, ending: Ending | None) -> int:
@@ -158,10 +161,21 @@ def failed_attempts(situation: Situation, ending: Ending | None) -> int:
 
 
 def _without_times(status: RunStatus) -> RunStatus:
+    status = status.model_copy(update={"cost": None, "attempts": _without_amounts(status)})
     if status.progress is None:
         return status
     bare = {"updated_at": None, "manifest_generation": None}  # a heartbeat changes the manifest's version
     return status.model_copy(update={"progress": status.progress.model_copy(update=bare)})
+
+
+def _without_amounts(status: RunStatus) -> tuple[Attempt, ...]:
+    return tuple(entry.model_copy(update={"gpu_hours": None}) for entry in status.attempts or ())
+
+
+def _pressing(status: RunStatus) -> tuple[object, ...]:
+    # A lost worker is seen for a moment only.
+    lost = status.progress.preemptions if status.progress is not None else None
+    return (status.phase, _statuses(status), _without_amounts(status), lost)
 
 
 def _statuses(status: RunStatus) -> list[tuple[str, str, str]]:
@@ -205,7 +219,7 @@ def _history(situation: Situation, ending: Ending | None) -> tuple[Attempt, ...]
     """The attempts, the newest with its end if that has just turned out, those before it with any."""
     if not situation.history:
         return ()
-    *older, newest = situation.history
+    *older, newest = map(functools.partial(_with_gpu_hours, situation), situation.history)
     settled = [entry if entry.end_reason else _settled(situation, entry) for entry in older]
     update: dict[str, Any] = {}
     if newest.end_reason is None and newest.number == situation.attempt:
@@ -219,6 +233,12 @@ def _settled(situation: Situation, entry: Attempt) -> Attempt:
     """An earlier attempt whose end was never written down, because a status was lost."""
     reason = endings.forgotten(situation.end_of(entry.number))
     return entry.model_copy(update={"end_time": times.written(situation.now), "end_reason": reason})
+
+
+def _with_gpu_hours(situation: Situation, entry: Attempt) -> Attempt:
+    used = situation.cost.attempts if situation.cost is not None else ()
+    found = next((one for one in used if one.number == entry.number), None)
+    return entry.model_copy(update={"gpu_hours": f"{found.gpu_hours:.2f}"}) if found is not None else entry
 
 
 def _committed(situation: Situation, before: int | None) -> int | None:
@@ -239,11 +259,15 @@ def _progress(situation: Situation) -> Progress | None:
     before = situation.previous.progress
     ready = situation.ready_workers if situation.is_live else 0
     workers = f"{ready}/{situation.spec.compute.workers.desired}"
+    lost = headcount.losses(situation)
+    names = lost.workers_lost or None
     manifest = situation.manifest if situation.lease is not None else None
     if manifest is None:
         asked = situation.spec.population.generations
         known = before or Progress(generation=0, of=asked, summary=f"0/{asked}", percent=0)
-        return known.model_copy(update={"workers_ready": workers})
+        return known.model_copy(
+            update={"workers_ready": workers, "preemptions": lost.preemptions, "workers_lost": names}
+        )
     done = 0 if manifest.generation is None else manifest.generation + 1
     ramp = situation.spec.training.ramp_epochs if done else 0  # generation 0 holds the ramps
     asked = max(manifest.generations_asked, done)
@@ -256,6 +280,10 @@ def _progress(situation: Situation) -> Progress | None:
         summary=f"{done}/{asked}",
         percent=100 * done // asked if asked else None,
         epoch=ramp + done * situation.spec.population.epochs_per_generation,
+        members_running=headcount.members_running(situation),
+        members_failed=headcount.members_failed(situation),
+        preemptions=lost.preemptions,
+        workers_lost=names,
         workers_ready=workers,
         eta_seconds=round(left * median) if median else None,
         updated_at=times.written(situation.now),
@@ -277,6 +305,14 @@ def _best(situation: Situation, is_complete: bool) -> Best | None:
     )
 
 
+def _has_results(situation: Situation) -> bool:
+    """Whether there are results although the run is not complete: its budget has ended it."""
+    if situation.folder is None:
+        known = situation.previous.paths
+        return known is not None and (known.rates is not None)
+    return situation.folder.has_results
+
+
 def _paths(spec: RunSpec, is_complete: bool) -> StatusPaths:
     paths: RunPaths = spec.output.paths
     if not is_complete:
@@ -290,8 +326,3 @@ def _paths(spec: RunSpec, is_complete: bool) -> StatusPaths:
         logs=paths.training_log(0).rpartition("/")[0],
         tensorboard=paths.event_file(0).rsplit("/", 2)[0] if spec.output.report else None,
     )
-
-
-def _node_pool(spec: RunSpec) -> NodePoolStatus | None:
-    pool = spec.compute.node_pool
-    return NodePoolStatus(name=pool.name, managed=False) if pool is not None else None

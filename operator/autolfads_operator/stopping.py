@@ -6,7 +6,7 @@ long that may take is bounded by the wish itself, which says since when it has s
 
 from dataclasses import dataclass
 
-from autolfads_operator import endings, times
+from autolfads_operator import budget, endings, times
 from autolfads_operator.actions import WriteWish
 from autolfads_operator.endings import Ending
 from autolfads_operator.situation import Situation
@@ -22,14 +22,16 @@ class Stop:
     Attributes:
       reason: why, and what its attempt will be said to have ended for.
       why: the same as a sentence.
+      finish: whether it is for good, and results are to be written of what there is.
     """
 
     reason: Reason
     why: str
+    finish: bool = False
 
 
 def wanted(situation: Situation) -> Stop | None:
-    """Why the run should not train now; the more final reason first. A budget's place is here too."""
+    """Why the run should not train now; the more final reason first."""
     deadline = situation.spec.schedule.deadline
     if situation.elapsed_seconds > seconds(deadline):
         return Stop(
@@ -37,9 +39,31 @@ def wanted(situation: Situation) -> Stop | None:
             f"wanted the run to end within {deadline} (spec.schedule.deadline), found that it did not; what "
             "is committed is safe: apply it again with a later deadline to go on",
         )
+    over = budget.must_stop(situation)
+    if over is not None and situation.spec.budget.on_exceeded == "Fail":
+        return Stop(Reason.BUDGET_EXCEEDED, over, finish=True)
     if situation.spec.suspend:
         return Stop(Reason.PAUSED_BY_USER, "spec.suspend is true")
-    return None
+    return Stop(Reason.BUDGET_EXCEEDED, over) if over is not None else None
+
+
+def over_budget(situation: Situation) -> str | None:
+    """Why the budget keeps the run from going on; what was said before where nobody can tell now."""
+    over = budget.must_stop(situation)
+    told = situation.condition(ConditionType.BUDGET_OK)
+    is_unknown = situation.cost is None or budget.has_ended_training(situation)
+    return told.message if over is None and is_unknown and told and told.status == "False" else over
+
+
+def waits_for_budget(situation: Situation) -> bool:
+    """Whether nothing is started until the user allows more."""
+    return situation.spec.budget.on_exceeded == "Suspend" and over_budget(situation) is not None
+
+
+def is_for_good(situation: Situation) -> bool:
+    """Whether a run that is over its budget has ended, rather than waiting for more."""
+    fails = situation.spec.budget.on_exceeded == "Fail"
+    return budget.has_ended_training(situation) or (fails and budget.must_stop(situation) is not None)
 
 
 def stopped(situation: Situation, stop: Stop) -> Ending | None:
@@ -58,18 +82,18 @@ def stopped(situation: Situation, stop: Stop) -> Ending | None:
     return None
 
 
-def wish(situation: Situation, pause: bool, why: str) -> tuple[WriteWish, ...]:
+def wish(situation: Situation, pause: bool, why: str, finish: bool = False) -> tuple[WriteWish, ...]:
     """Tells the driver of the present attempt, unless that stands there already."""
     if situation.folder is None or not situation.has_begun:
         return ()
     found = situation.folder.wish
-    stands = found is not None and found.attempt == situation.attempt and found.pause
-    if stands == pause:
+    ours = found if found is not None and found.attempt == situation.attempt else None
+    stands = (ours.pause, ours.finish) if ours is not None else (False, False)
+    if stands == (pause, finish):
         return ()
+    asked_at = times.written(situation.now)
     return (
-        WriteWish(
-            Wish(attempt=situation.attempt, pause=pause, why=why, asked_at=times.written(situation.now))
-        ),
+        WriteWish(Wish(attempt=situation.attempt, pause=pause, finish=finish, why=why, asked_at=asked_at)),
     )
 
 

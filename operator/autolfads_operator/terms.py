@@ -7,6 +7,8 @@ reads no environment and a test can hand it anything with these fields. All time
 from collections.abc import Mapping
 from typing import Protocol
 
+from autolfads_operator.prices import PriceTable
+
 
 class Terms(Protocol):
     """What whoever installed the operator chose, of which the core makes use."""
@@ -14,6 +16,10 @@ class Terms(Protocol):
     @property
     def worker_image(self) -> str:
         """Image of runs that name none."""
+
+    @property
+    def worker_service_account(self) -> str:
+        """Service account of runs that name none; empty for the namespace's own."""
 
     @property
     def ray_version(self) -> str:
@@ -66,3 +72,15 @@ class Terms(Protocol):
     @property
     def driver_start_seconds(self) -> float:
         """How long a driver may take to write its first heartbeat."""
+
+    @property
+    def prices(self) -> PriceTable:
+        """What machines cost."""
+
+    @property
+    def cluster(self) -> str:
+        """The GKE cluster in which node pools are made; "" when none are."""
+
+    @property
+    def install_id(self) -> str:
+        """What marks node pools as ours."""

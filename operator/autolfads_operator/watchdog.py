@@ -2,7 +2,8 @@
 
 The heartbeat in the manifest is the evidence, because it comes from the driver itself and stays when
 head, operator or API server are gone. Nothing is judged while the output folder cannot be read: then
-the driver cannot write its heartbeat either.
+the driver cannot write its heartbeat either. And no driver is silent for longer than somebody has listened:
+a clock that jumped, an operator that was away and a store that has just come back are no fault of its.
 """
 
 from autolfads_operator import conditions, endings, times
@@ -16,7 +17,10 @@ def found_dead(situation: Situation) -> Ending | None:
     """Why the present attempt must be given up; None while it is well, or cannot be judged."""
     if not situation.is_live or situation.is_queued or situation.folder is None:
         return None
-    return _silent(situation) if situation.has_begun else _never_began(situation)
+    silent = _silent(situation) if situation.has_begun else _never_began(situation)
+    if silent is not None:  # it may have ended in order, with no KubeRay to notice
+        silent = endings.said_by_driver(situation) or silent
+    return endings.head_trouble(situation) or silent
 
 
 def longest_silence_seconds(situation: Situation) -> float:
@@ -29,7 +33,7 @@ def longest_silence_seconds(situation: Situation) -> float:
 def _silent(situation: Situation) -> Ending | None:
     manifest = situation.manifest
     heard = times.parsed_or_none(manifest.heartbeat) if manifest is not None else None
-    silent = times.seconds_since(heard, situation.now)
+    silent = _listened(situation, times.seconds_since(heard, situation.now))
     if situation.head is None and silent > situation.terms.head_missing_seconds:
         return Ending(
             Reason.HEAD_LOST,
@@ -38,6 +42,13 @@ def _silent(situation: Situation) -> Ending | None:
     if silent > longest_silence_seconds(situation):
         return Ending(Reason.DRIVER_STALLED, f"the driver was last heard of {times.duration(silent)} ago")
     return None
+
+
+def _listened(situation: Situation, age: float) -> float:
+    """How long there was silence: an age by two clocks, at most what was listened for by one."""
+    folder = situation.folder
+    listened = folder.silence_seconds if folder is not None else None
+    return age if listened is None else min(age, listened)
 
 
 def _never_began(situation: Situation) -> Ending | None:
@@ -50,7 +61,7 @@ def _never_began(situation: Situation) -> Ending | None:
         # Until Ray tells when it started the driver, KubeRay's own deadline for machines counts too.
         began = job.created
         allowed += seconds(situation.spec.schedule.provisioning_timeout)
-    if times.seconds_since(began, situation.now) <= allowed:
+    if _listened(situation, times.seconds_since(began, situation.now)) <= allowed:
         return None
     return Ending(
         Reason.DRIVER_STALLED, f"the driver did not check the recording within {times.duration(allowed)}"

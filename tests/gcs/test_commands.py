@@ -1,6 +1,5 @@
 """The command line on addresses in a bucket; a toy in place of TensorFlow, in this process."""
 
-import functools
 import json
 
 import h5py
@@ -13,7 +12,7 @@ from autolfads_spec.store import open_store
 from lfads_worker import cli
 from lfads_worker.data.source import fingerprint
 from lfads_worker.execution.toy import ToyTrainer
-from lfads_worker.results import commit, output
+from lfads_worker.results import commit
 from lfads_worker.training.averages import PosteriorAverages
 from toy_command import made_by
 
@@ -108,6 +107,47 @@ def test_a_finished_run_says_so_and_trains_nothing(lab):
 
     assert (result.exit_code, result.stdout) == (0, f"toy is finished: its results are in {lab.address}\n")
     assert lab.store.version("results.json") == before
+
+
+def downloads(proxy, name="data.h5"):
+    return [request for request in proxy.requests if request.kind == "read" and name in request.path]
+
+
+def test_a_finished_run_does_not_download_its_recording_again(lab, proxy):
+    lab.run()
+    assert downloads(proxy)
+    proxy.requests.clear()
+
+    assert lab.run().exit_code == 0
+    assert downloads(proxy) == []
+
+
+@pytest.mark.parametrize("lost", ["the manifest", "the version"])
+def test_a_recording_of_another_version_is_compared_by_its_content(lab, proxy, lost):
+    lab.run()
+    if lost == "the manifest":
+        lab.store.delete("manifest.json")
+    else:
+        lab.record()  # the same bytes
+    proxy.requests.clear()
+
+    assert lab.run().exit_code == 0
+    assert downloads(proxy)
+
+
+def test_a_recording_that_is_replaced_while_it_is_read_has_no_version(lab, proxy):
+    def replacing(request, pass_on):
+        proxy.script = lambda request: None
+        answer = pass_on(request)
+        lab.record("data.h5", "--seed", 9)
+        return answer
+
+    proxy.script = lambda request: replacing if downloads(proxy)[-1:] == [request] else None
+    lab.run()
+    manifest = json.loads(lab.store.read("manifest.json").content)
+    assert manifest["recording_version"] is None
+
+    assert lab.run().exit_code == 5  # the file is not the one that was trained on
 
 
 class Interrupted(ToyTrainer):
@@ -282,7 +322,7 @@ def test_a_bucket_that_stays_away_ends_the_run_with_all_that_is_committed(lab, f
                 faults.always("any", faults.status(503))
             return super().train_generation(task, progress)
 
-    monkeypatch.setattr(output, "open_store", functools.partial(open_store, patience_seconds=0.3))
+    monkeypatch.setenv("AUTOLFADS_STORE_PATIENCE", "0.3")
 
     result = interrupted(lab, monkeypatch, Away)
 

@@ -46,8 +46,8 @@ _ACTORS = {
 class Cluster:
     """Six processes and who may speak to them; see conftest.py."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, has_ours: bool = True) -> None:
+        self.folder, self._has_ours = folder, has_ours
         self._place = components.Place(folder, _data_folder())
         self._authority = Authority(self._place.certificates)
         self._clients: dict[str, client.ApiClient] = {}
@@ -104,8 +104,11 @@ class Cluster:
     def _install(self) -> None:
         kuberay = build.files("kuberay")
         roles = [kuberay / "config/rbac/role.yaml", build.files("kwok") / "kustomize/rbac/role.yaml"]
-        roles += [Path(__file__).with_name("roles.yaml"), *(p for p in [OPERATOR_ROLE] if p.exists())]
-        crds = [ROOT / "crds/autolfadsruns.yaml"]
+        roles += [Path(__file__).with_name("roles.yaml")]
+        crds = []
+        if self._has_ours:
+            roles.append(OPERATOR_ROLE)
+            crds.append(ROOT / "crds/autolfadsruns.yaml")
         crds += [kuberay / f"config/crd/bases/ray.io_{kind}.yaml" for kind in RAY_KINDS]
         files = [word for path in (*crds, *roles) for word in ("-f", str(path))]
         # Server-side: KubeRay's are too large for the annotation of a client-side apply.
@@ -239,9 +242,14 @@ def wait_until(question: Callable[[], Any], seconds: float = 30, pause: float = 
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster that runs inside the `with`; whatever happens, none of its processes outlives it."""
-    cluster = Cluster(folder)
+def running_cluster(folder: Path, has_ours: bool = True) -> Iterator[Cluster]:
+    """A cluster that runs inside the `with`; whatever happens, none of its processes outlives it.
+
+    Args:
+      folder: for its logs and identities.
+      has_ours: whether our kind and our operator's roles are installed already.
+    """
+    cluster = Cluster(folder, has_ours)
     try:
         cluster.start()
         yield cluster

@@ -47,10 +47,20 @@ import uuid
 import pytest
 from kubernetes import client
 
+from gke.fixtures import autoscaler, cluster_manager, project  # noqa: F401 (fixtures: a fake Google Cloud)
 from kube.cluster import running_cluster, wait_until
-from kube.lorenz import lorenz, recording, worker_node  # noqa: F401 (fixtures: a run that really trains)
+from kube.lorenz import (  # noqa: F401 (fixtures: a run that really trains, and the same without Kubernetes)
+    lorenz,
+    lorenz_operator,
+    lorenz_settings,
+    recording,
+    storage_address,
+    undisturbed,
+    worker_node,
+)
 from kube.operator_process import start  # noqa: F401 (a fixture: our operator)
 from kube.runs import run  # noqa: F401 (a fixture: one AutoLFADSRun)
+from kube.storage import storage  # noqa: F401 (a fixture: a proxy before the bucket)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,14 @@
     lorenz.outside()             `autolfads run` on the YAML as it was or would be applied
     lorenz.results()             every file in its output folder, by name
     lorenz.operator              the process of our operator, started
+    lorenz.settings              of that process, for another one beside it
+    lorenz.drivers()             attempt and driver that committed each generation
+    lorenz.machines()            RayJob, pods, restarts and driver: the same for as long as nothing happens
+    lorenz.differing(results)    names of results that are not as expected
+    undisturbed(**population)    results of the run on this machine, in one process
 
 Beyond that it is a `kube.runs.Run`. Four members in two cohorts, and four generations of a second or so.
+A test that asks for `storage` too has it go through that proxy.
 """
 
 import json
@@ -19,6 +25,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from autolfads_spec.manifest import GenerationRecord, Manifest
 from autolfads_spec.store import open_store
 from kube.nodes.images import WORKER
 from kube.nodes.node import start_node
@@ -44,6 +51,8 @@ SPEC = {
         "head": {"cpu": "100m", "memory": "2Gi"},
     },
 }
+# What a run is for, none of it measured, none of it with the run's name in it.
+RESULTS = ("best/weights.npz", "population.csv", "hyperparameters.csv", "decisions.csv")
 ROW = re.compile(r"^\S+ +([A-Z][a-z]+) +(\d+/\d+) ")
 
 
@@ -73,9 +82,9 @@ def local_run(folder, recording, **blocks):
 class Lorenz(Run):
     """The run, its YAML, and who looks at it."""
 
-    def __init__(self, cluster, namespace, bucket, folder, operator):
+    def __init__(self, cluster, namespace, bucket, folder, operator, settings):
         super().__init__(cluster, namespace, bucket, name="lorenz")
-        self.folder, self.operator = folder, operator
+        self.folder, self.operator, self.settings = folder, operator, settings
         self.watches = []
         self.data = f"{bucket}/lorenz.h5"
         self.yaml = folder / "run.yaml"
@@ -102,12 +111,37 @@ class Lorenz(Run):
     def results(self):
         return {name: self.store.read(name).content for name in self.store.names()}
 
+    def differing(self, expected):
+        """Names of the results that are not as expected."""
+        return [name for name in RESULTS if self.store.read(name).content != expected[name]]
+
     def pods(self, role="worker"):
         """Names of its pods of one role that are not being deleted: worker or head."""
-        chosen = ("-l", f"autolfads.dev/run={self.name},ray.io/node-type={role}")
+        found = self._pods(f"ray.io/node-type={role}")
+        return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def machines(self):
+        """RayJob and pods by uid, with how often a container was restarted; and which driver drives."""
+        jobs = {job["metadata"]["uid"]: name for name, job in self.ray_jobs().items()}
+        restarts = {
+            pod["metadata"]["uid"]: [one["restartCount"] for one in pod["status"]["containerStatuses"]]
+            for pod in self._pods("ray.io/node-type")
+        }
+        manifest = self.manifest()
+        return jobs, restarts, (manifest.attempt, manifest.driver_epoch)
+
+    def drivers(self):
+        """Attempt and driver of each committed generation."""
+        records = [self.store.read(entry.record.name).content for entry in self.manifest().generations]
+        return [(one.attempt, one.driver_epoch) for one in map(GenerationRecord.model_validate_json, records)]
+
+    def manifest(self):
+        return Manifest.model_validate_json(self.store.read("manifest.json").content)
+
+    def _pods(self, label):
+        chosen = ("-l", f"autolfads.dev/run={self.name},{label}")
         found = self.cluster.kubectl("get", "pods", "-n", self.namespace, *chosen, "-o", "json").stdout
-        pods = [pod["metadata"] for pod in json.loads(found)["items"]]
-        return [pod["name"] for pod in pods if "deletionTimestamp" not in pod]
+        return json.loads(found)["items"]
 
     @property
     def generations(self):
@@ -160,20 +194,54 @@ def recording(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def undisturbed(recording, tmp_path_factory):
+    """`undisturbed(generations=8)`: results of the run on this machine, in one process, without any fault."""
+    known = {}
+
+    def results(**population):
+        key = json.dumps(population)
+        if key not in known:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            known[key] = local_run(folder, recording, population=population)
+        return known[key]
+
+    return results
+
+
 @pytest.fixture
-def lorenz(cluster, namespace, bucket, storage_emulator, worker_node, recording, start, tmp_path):
+def storage_address(request, storage_emulator):
+    """Where Cloud Storage is taken to be."""
+    is_seen = "storage" in request.fixturenames
+    return request.getfixturevalue("storage").address if is_seen else storage_emulator
+
+
+@pytest.fixture
+def lorenz_settings(worker_node, storage_address):
+    """What an operator of runs that really train is told."""
+    port = storage_address.rpartition(":")[2]
+    variables = {"STORAGE_EMULATOR_HOST": f"http://{worker_node.loopback}:{port}"}
+    return {
+        "WORKER_IMAGE": WORKER,
+        "WORKER_ENV": json.dumps(variables),
+        "WORKER_CPU": "100m",
+        "WORKER_MEMORY": "1536Mi",
+        "STATUS_INTERVAL_SECONDS": "0.2",
+    }
+
+
+@pytest.fixture
+def lorenz_operator(bucket, start, lorenz_settings):
+    """The operator of the run: here a process; whoever wants another kind has a fixture of this name."""
+    return start(**lorenz_settings)
+
+
+@pytest.fixture
+def lorenz(cluster, namespace, bucket, recording, lorenz_operator, lorenz_settings, tmp_path):
     """A run that is not applied yet, its recording in the bucket, an operator that waits for it."""
     open_store(bucket).write_file("lorenz.h5", recording)
-    port = storage_emulator.rpartition(":")[2]
-    variables = {"STORAGE_EMULATOR_HOST": f"http://{worker_node.loopback}:{port}"}
-    operator = start(
-        WORKER_IMAGE=WORKER,
-        WORKER_ENV=json.dumps(variables),
-        WORKER_CPU="100m",
-        WORKER_MEMORY="1536Mi",
-        STATUS_INTERVAL_SECONDS="0.2",
-    )
-    run = Lorenz(cluster, namespace, bucket, tmp_path, operator)
+    operator, settings = lorenz_operator, lorenz_settings
+    run = Lorenz(cluster, namespace, bucket, tmp_path, operator, settings)
     yield run
     for watch in run.watches:
         watch.stop()

@@ -1,7 +1,9 @@
 """Our operator as a process beside the test cluster, with the rights that it has in a real one."""
 
+import contextlib
 import os
 import sys
+import threading
 import urllib.error
 import urllib.request
 import uuid
@@ -73,6 +75,29 @@ class OperatorProcess(Process):
         """Processor time used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def kept_running(operator: OperatorProcess, pause_seconds: float = 1):
+    """Starts it again whenever it ends, as a Deployment does; yields the exit statuses so far."""
+    ended: list[int | None] = []
+    is_over = threading.Event()
+
+    def keep() -> None:
+        while not is_over.wait(0.1):
+            if not operator.is_alive:
+                ended.append(operator.exit_status)
+                is_over.wait(pause_seconds)
+                if not is_over.is_set():
+                    operator.launch()
+
+    keeper = threading.Thread(target=keep, name="deployment")
+    keeper.start()
+    try:
+        yield ended
+    finally:
+        is_over.set()
+        keeper.join()
 
 
 @pytest.fixture

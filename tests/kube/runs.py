@@ -19,8 +19,9 @@ class Run:
         self.custom = client.CustomObjectsApi(cluster.client())
         self.where = ("autolfads.dev", "v1alpha1", namespace, "autolfadsruns")
 
-    def apply(self, **spec):
-        thing = {
+    def described(self, **spec):
+        """The object that a user applies."""
+        return {
             "apiVersion": "autolfads.dev/v1alpha1",
             "kind": "AutoLFADSRun",
             "metadata": {"name": self.name, "namespace": self.namespace},
@@ -31,7 +32,9 @@ class Run:
                 **spec,
             },
         }
-        self.cluster.apply(thing, actor="user")
+
+    def apply(self, **spec):
+        self.cluster.apply(self.described(**spec), actor="user")
         return self
 
     def read(self):

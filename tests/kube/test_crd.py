@@ -364,7 +364,7 @@ def test_a_wrong_change_is_refused_like_a_wrong_run(runs):
 
 def test_status_has_a_door_of_its_own(runs):
     created = runs.create({**LEAST, "status": {"phase": "Succeeded"}})
-    assert "status" not in created
+    assert created["status"] == {"observedGeneration": 0}  # nobody has looked at it yet
     assert created["metadata"]["generation"] == 1
 
     reported = runs.set_status(phase="Running", observedGeneration=1)
@@ -489,7 +489,7 @@ def test_kubectl_wait_ends_when_the_run_is_complete(cluster, namespace, runs):
     )
     complete = {"type": "Complete", "status": "False", "reason": "Training"}
 
-    runs.set_status(conditions=[complete])
+    runs.set_status(observedGeneration=1, conditions=[complete])
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(1)
     runs.set_status(conditions=[{**complete, "status": "True", "reason": "Succeeded"}])

@@ -11,36 +11,28 @@ import numpy as np
 import pytest
 
 from autolfads_spec.store import open_store
-from kube.lorenz import local_run
+from kube.nodes.node import start_node
+from kube.storage import SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Long enough to be hit in the middle.
 LONG = {"generations": 8}
-# What a run is for, none of it measured, none of it with the run's name in it.
-RESULTS = ("best/weights.npz", "population.csv", "hyperparameters.csv", "decisions.csv")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(recording, tmp_path_factory):
-    """Results of the same population on this machine, in one process, without any fault."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return local_run(folder, recording, population=LONG)
 
 
 @pytest.fixture
 def ends_the_same(lorenz, undisturbed, eventually):
-    """Waits until the run is complete, and compares."""
+    """Waits until the run is complete, and compares; what was committed before the fault was not repeated."""
 
-    def check(*attempts):
+    def check(*attempts, committed=()):
         eventually(lambda: lorenz.status.get("phase") in ("Succeeded", "Failed"), seconds=900, pause=0.5)
         status = lorenz.status
         assert status["phase"] == "Succeeded", status["message"]
         assert status["attempt"] in attempts
-        found = {name: lorenz.store.read(name).content for name in RESULTS}
-        assert [name for name in RESULTS if found[name] != undisturbed[name]] == []
+        assert lorenz.differing(undisturbed(**LONG)) == []
         numbers = [name for name in lorenz.store.names() if re.fullmatch(r"generations/\d+\.json", name)]
         assert len(numbers) == LONG["generations"]
+        assert lorenz.drivers()[: len(committed)] == list(committed)
 
     return check
 
@@ -83,10 +75,11 @@ def test_a_recording_that_cannot_be_used_fails_the_run_before_any_worker_is_aske
 
 def test_a_head_that_is_killed_costs_at_most_a_generation(trains, ends_the_same):
     (head,) = trains.pods("head")
+    committed = trains.drivers()
     delete_pod(trains, head)
 
     # KubeRay makes another head and submits the driver again, or gives up: then it is another attempt.
-    ends_the_same(1, 2)
+    ends_the_same(1, 2, committed=committed)
     assert trains.pods("head") != [head]
 
 
@@ -97,11 +90,75 @@ def test_a_worker_that_is_killed_in_a_generation_costs_no_attempt(trains, ends_t
 
 
 def test_a_ray_job_that_is_deleted_by_hand_is_followed_by_another_attempt(trains, ends_the_same):
+    committed = trains.drivers()
     trains.cluster.kubectl("delete", "rayjob", "lorenz-a01", "-n", trains.namespace, "--wait=false")
 
-    ends_the_same(2)
+    ends_the_same(2, committed=committed)
     assert trains.status["attempts"][0]["endReason"] == "RayJobDeleted"
     assert "AttemptFailed" in trains.events()
+
+
+def test_a_ray_cluster_that_is_deleted_by_hand_costs_at_most_a_generation(trains, ends_the_same):
+    (ray_cluster,) = trains.clusters()
+    name, committed = ray_cluster["metadata"]["name"], trains.drivers()
+    trains.cluster.kubectl("delete", "raycluster", name, "-n", trains.namespace, "--wait=false")
+
+    # KubeRay makes another cluster of the same attempt and submits the driver again, or gives up.
+    ends_the_same(1, 2, committed=committed)
+    assert len(set(trains.drivers())) == 2
+
+
+@pytest.fixture
+def doomed_node(cluster, worker_node):
+    """A second node, which gets the pods of the next run: the first one takes none meanwhile."""
+    node = start_node(cluster, "doomed")
+    cluster.kubectl("cordon", worker_node.name)
+    yield node
+    cluster.kubectl("uncordon", worker_node.name)
+    there = f"--field-selector=spec.nodeName={node.name}"
+    cluster.kubectl("delete", "pods", "--all-namespaces", there, "--force", "--grace-period=0")
+    node.close()
+
+
+def cut_off(cluster, node, other):
+    """Everything on `node` goes on, and nobody reaches it or hears of it; new pods go to the other one."""
+    cluster.kubectl("cordon", node.name)
+    cluster.kubectl("uncordon", other.name)
+    node.stop_kubelet()  # else it would end its pods as soon as it is back
+    node.disconnect()
+
+
+@SOCKETS
+def test_a_head_that_lives_on_unreachable_writes_nothing_more_once_it_is_refused(
+    cluster, storage, lorenz, worker_node, doomed_node, eventually, ends_the_same
+):
+    lorenz.operator.stop()
+    # A driver is heard every 30 s, however long its generations are.
+    patience = {"AUTOLFADS_HEARTBEAT_STALE_SECONDS": "50", "AUTOLFADS_HEARTBEAT_GENERATIONS": "0"}
+    lorenz.operator.environment |= patience
+    lorenz.operator.start()
+    lorenz.apply(population=LONG)
+    eventually(lambda: lorenz.generations >= 1, seconds=600)
+    committed = lorenz.drivers()
+    cut_off(cluster, doomed_node, worker_node)
+    eventually(lambda: lorenz.manifest().attempt == 2, seconds=300)
+
+    def old_drives():
+        return any("lfads_worker run" in line for line in doomed_node.processes())
+
+    assert old_drives()
+    doomed_node.connect()
+    eventually(lambda: not old_drives(), seconds=180)
+
+    ends_the_same(2, committed=committed)
+    assert lorenz.status["attempts"][0]["endReason"] == "DriverStalled"
+    assert "attempts/01/end.json" not in lorenz.store.names()  # nor has it had a last word
+    subnet = doomed_node.address.rpartition(".")[0] + "."
+    old = [write for write in storage.writes if write.client.startswith(subnet)]
+    refused = [write for write in old if write.status == 412 and write.name.endswith("manifest.json")]
+    assert refused
+    # One that was on its way when the answer came is not after it.
+    assert [write for write in old if write.at > refused[0].at + 1] == []
 
 
 def test_an_operator_that_is_killed_finds_the_ray_job_it_has_made(lorenz, eventually, ends_the_same):

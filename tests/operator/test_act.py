@@ -15,6 +15,7 @@ from autolfads_operator.metrics import Metrics
 from autolfads_operator.reports import Reports
 from autolfads_operator.times import parsed_or_none
 from autolfads_spec.attempt import Wish
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.manifest import Lease
 from autolfads_spec.status import Phase, RunStatus
 from autolfads_spec.store import FolderStore
@@ -86,6 +87,18 @@ def test_the_last_wish_counts(world):
     )
 
     assert not Wish.model_validate_json(world.store.read("wish.json").content).pause
+
+
+def test_the_cost_replaces_only_the_record_that_was_counted_on_and_its_failure_stops_nothing(world, caplog):
+    record = CostRecord(amount=1.0, currency="USD", as_of="2030-01-01T00:00:00+00:00")
+    world.do(actions.WriteCost(record, None))
+    world.do(actions.WriteCost(record.model_copy(update={"amount": 9.0}), None))
+    assert "cost not kept" in caplog.text
+
+    version = world.store.version("cost.json")
+    world.do(actions.WriteCost(record.model_copy(update={"amount": 2.0}), version))
+
+    assert CostRecord.model_validate_json(world.store.read("cost.json").content).amount == 2.0
 
 
 def test_a_ray_job_is_made_once(world):

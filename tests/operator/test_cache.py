@@ -118,3 +118,48 @@ def test_any_order_of_events_ends_with_the_newest_or_with_nothing_once_deleted(e
 
     found = [entry.value.deployment_status for entry in cache.made_for("u1", RAY_JOBS)]
     assert found == ([] if deleted_after else ["5"])
+
+
+def worker(name="w1", version=5, **status):
+    labels = {**names.labels("reach", "u1", 1), "ray.io/node-type": "worker"}
+    metadata = {
+        "name": name,
+        "namespace": "lab",
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "labels": labels,
+    }
+    return {"metadata": metadata, "status": {"phase": "Running", **status}}
+
+
+def test_a_worker_that_lost_its_machine_is_remembered_when_it_is_gone_until_that_is_written():
+    cache = Cache()
+    cache.put(RUNS, run())
+    cache.put(PODS, worker())
+    assert cache.workers_lost("u1") == frozenset()
+    cache.put(PODS, worker(version=6, phase="Failed", reason="Terminated"))
+    assert cache.workers_lost("u1") == {"w1"}
+    cache.drop("uid-w1")
+    assert cache.workers_lost("u1") == {"w1"}
+
+    cache.forget_lost("u1", ["w1"])
+    assert cache.workers_lost("u1") == frozenset()
+
+
+def test_a_worker_that_just_goes_was_not_lost():
+    cache = Cache()
+    cache.put(RUNS, run())
+    cache.put(PODS, worker())
+    cache.drop("uid-w1")
+
+    assert cache.workers_lost("u1") == frozenset()
+
+
+def test_nothing_of_a_run_that_is_gone_is_remembered():
+    cache = Cache()
+    cache.put(RUNS, run())
+    cache.put(PODS, worker(phase="Failed", reason="Terminated"))
+    cache.drop("u1")
+    cache.drop("uid-w1")
+
+    assert cache.workers_lost("u1") == frozenset()

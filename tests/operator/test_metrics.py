@@ -1,5 +1,8 @@
 """What a scrape gets."""
 
+from collections import Counter
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from autolfads_operator.metrics import Metrics
@@ -18,11 +21,11 @@ def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
 
 def test_phases_that_no_run_is_in_are_zero():
     metrics = Metrics()
-    metrics.count_phases(["Running", "Running", "Failed"])
-    metrics.count_phases(["Running"])
+    metrics.count_phases(Counter(["Running", "Running", "Failed"]))
+    metrics.count_phases(Counter(["Running", "Running"]))
 
     found = samples(metrics, "autolfads_runs")
-    assert found["Running",] == 1
+    assert found["Running",] == 2
     assert found["Failed",] == 0
     assert found["Suspended",] == 0
 
@@ -54,3 +57,11 @@ def test_only_gauges_carry_the_name_of_a_run():
 
     assert all(type(metric).__name__ == "Gauge" for metric in labelled)
     assert len(list(families)) > 20
+
+
+def test_the_documentation_names_every_metric_and_no_other():
+    page = (Path(__file__).parents[2] / "docs/install.md").read_text()
+    named = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `autolfads_")}
+
+    families = [each for each in Metrics().registry.collect() if each.name.startswith("autolfads_")]
+    assert named == {each.name + "_total" * (each.type == "counter") for each in families}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autolfads_operator import objects
 from autolfads_operator.manifests import names
-from autolfads_operator.observed import PodRole
+from autolfads_operator.observed import Machine, PodRole
 from autolfads_operator.times import parsed_or_none
 from autolfads_spec.status import ConditionType, Phase, RunStatus
 
@@ -287,3 +287,51 @@ def test_the_exit_code_of_the_last_end_is_given():
 @pytest.mark.parametrize("text", [None, "", "yesterday", 5])
 def test_a_time_that_cannot_be_read_is_none(text):
     assert parsed_or_none(text) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "capacity", "machine"),
+    [
+        pytest.param({}, {}, Machine(None), id="nothing said"),
+        pytest.param(
+            {
+                "node.kubernetes.io/instance-type": "g2-standard-24",
+                "cloud.google.com/gke-spot": "true",
+                "cloud.google.com/gke-accelerator": "nvidia-l4",
+                "topology.kubernetes.io/region": "us-central1",
+            },
+            {"nvidia.com/gpu": "2"},
+            Machine("g2-standard-24", "Spot", "nvidia-l4", 2, "us-central1"),
+            id="spot",
+        ),
+        pytest.param(
+            {"node.kubernetes.io/instance-type": "a2-highgpu-1g", "cloud.google.com/gke-flex-start": "true"},
+            {"nvidia.com/gpu": "odd"},
+            Machine("a2-highgpu-1g", "FlexStart"),
+            id="flex-start",
+        ),
+    ],
+)
+def test_a_node_says_what_it_is(labels, capacity, machine):
+    assert objects.machine_of({"metadata": {"labels": labels}, "status": {"capacity": capacity}}) == machine
+
+
+def test_a_pod_has_its_node_since_it_was_scheduled_and_holds_the_gpus_of_its_containers():
+    labels = {"autolfads.dev/attempt": "1", "ray.io/node-type": "worker"}
+    thing = {
+        "metadata": {"name": "w", "labels": labels, "creationTimestamp": "2030-01-01T00:00:00Z"},
+        "spec": {
+            "nodeName": "n1",
+            "containers": [{"resources": {"limits": {"nvidia.com/gpu": "2"}}}, {"resources": {}}],
+        },
+        "status": {
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2030-01-01T00:05:00Z"}
+            ]
+        },
+    }
+    pod = objects.pod_of(thing)
+    assert (pod.gpus, pod.placed_at.minute) == (2, 5)
+
+    thing["status"] = {}
+    assert objects.pod_of(thing).placed_at.minute == 0

@@ -5,15 +5,17 @@ import datetime
 
 import pytest
 
+from autolfads_operator.api import ForbiddenError
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import RefusedError
-from autolfads_operator.kinds import CONFIG_MAPS, CRDS, RAY_JOBS, RUNS
+from autolfads_operator.kinds import CONFIG_MAPS, CRDS, NODES, PODS, RAY_JOBS, RUNS
 from autolfads_operator.manifests import names
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observe import FULL_EVERY, Observer
-from autolfads_operator.observed import FolderProblem, KubeRay
+from autolfads_operator.observed import FolderProblem, KubeRay, Machine
 from autolfads_operator.reports import Reports
 from autolfads_spec.attempt import AttemptEnd, EndClass
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.errors import DeniedError, UnavailableError
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.store import FolderStore
@@ -54,7 +56,8 @@ class World:
         self.kube, self.cache, self.store = FakeKubernetes(), Cache(), CountingStore(folder)
         self.reports = Reports(lambda address: self.store, Metrics(), 2, 5)
         self.now = NOW
-        self.observer = Observer(self.kube, self.cache, self.reports, lambda: self.now)
+        self.seconds = 100.0
+        self.observer = Observer(self.kube, self.cache, self.reports, lambda: self.now, lambda: self.seconds)
         self.uid = self.add(RUNS, "reach", spec=SPEC)["metadata"]["uid"]
 
     def add(self, kind, name, attempt=1, **parts):
@@ -164,6 +167,52 @@ def test_when_anything_is_otherwise_all_files_are_read(world, change):
     assert {"lease.json", "wish.json", "attempts/01/end.json"} <= set(world.store.asked)
 
 
+def start(world, attempt=1, **job):
+    """An attempt whose driver has not taken the run over yet."""
+    world.store.write("lease.json", Lease(attempt=attempt, driver_epoch=attempt - 1).to_bytes())
+    status = {"jobDeploymentStatus": "Initializing", **job}
+    world.add(RAY_JOBS, f"reach-a{attempt:02d}", attempt, status=status)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_run_that_waits_for_its_machines_costs_one_request(world, attempt):
+    if attempt == 2:
+        world.commit()
+    start(world, attempt)
+    first = world.look()
+
+    assert world.look().folder == first.folder
+    assert world.store.asked == ["version of manifest.json" if attempt == 2 else "manifest.json"]
+    assert world.kube.requests == []
+
+
+def test_a_driver_that_ends_before_it_has_begun_is_heard(world):
+    start(world)
+    world.look()
+    end = AttemptEnd(
+        attempt=1,
+        driver_epoch=1,
+        end_class=EndClass.BAD_INPUT,
+        message="m",
+        generation=None,
+        ended_at=NOW.isoformat(),
+    )
+    world.store.write("attempts/01/end.json", end.to_bytes())
+    ended = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED"}
+    world.cache.put(RAY_JOBS, world.kube.change(RAY_JOBS, "lab", "reach-a01", status=ended))
+
+    assert world.look().folder.ends == {1: end}
+
+
+def test_the_first_manifest_of_an_attempt_makes_all_files_be_read(world):
+    start(world)
+    world.look()
+    world.commit()
+
+    assert world.look().folder.manifest.attempt == 1
+    assert "lease.json" in world.store.asked
+
+
 def test_all_files_are_read_from_time_to_time(world):
     world.train()
     asked = []
@@ -187,6 +236,29 @@ def test_why_the_driver_ended_is_read(world):
     world.store.write("attempts/01/end.json", end.to_bytes())
 
     assert world.look().folder.ends[1].end_class is EndClass.DIVERGED
+
+
+def test_a_driver_is_silent_for_as_long_as_it_was_listened_to_in_vain(world):
+    world.train()
+    silences = []
+
+    def listen(seconds):
+        world.seconds += seconds
+        silences.append(world.look().folder.silence_seconds)
+
+    listen(0)
+    listen(30)
+    world.now += datetime.timedelta(hours=1)  # somebody sets the clock
+    listen(30)
+    world.commit(NOW + datetime.timedelta(seconds=30))
+    listen(5)
+    listen(5)
+    world.store.trouble = UnavailableError("away")
+    world.look()
+    world.store.trouble = None
+    listen(900)  # nobody could have heard anything
+
+    assert silences == [0, 30, 60, 0, 5, 0]
 
 
 def test_results_are_looked_for_once_training_ended(world):
@@ -307,3 +379,62 @@ def test_without_the_right_to_see_crds_kuberay_is_taken_as_fine(world):
 
     world.kube.broken = refuse
     assert look_for_kuberay(world) is KubeRay.FINE
+
+
+def test_what_was_paid_is_read_with_the_other_files_and_damage_is_told_by_its_version(world):
+    world.train()
+    assert (world.look().folder.cost, world.look().folder.cost_version) == (None, None)
+    record = CostRecord(amount=1.5, currency="USD")
+    version = world.store.write("cost.json", record.to_bytes())
+    world.observer.doubt(world.uid)
+
+    folder = world.look().folder
+    assert (folder.cost, folder.cost_version) == (record, version)
+
+    world.store.write("cost.json", b"half")
+    world.observer.doubt(world.uid)
+    folder = world.look().folder
+    assert folder.cost is None
+    assert folder.cost_version not in (None, version)
+
+
+def test_the_nodes_of_workers_are_looked_at_once_each(world):
+    labels = {**names.labels("reach", world.uid, 1), "ray.io/node-type": "worker"}
+    pod = {
+        "metadata": {"name": "w1", "namespace": "lab", "labels": labels},
+        "spec": {"nodeName": "n1", "containers": [{"resources": {"limits": {"nvidia.com/gpu": "2"}}}]},
+    }
+    world.cache.put(PODS, world.kube.add(PODS, pod))
+    spot = {"node.kubernetes.io/instance-type": "g2-standard-24", "cloud.google.com/gke-spot": "true"}
+    world.kube.add(NODES, {"metadata": {"name": "n1", "namespace": None, "labels": spot}})
+
+    first = world.look()
+    asked = [request[0] for request in world.kube.requests if request[2] == "n1"]
+    second = world.look()
+
+    assert first.machines == second.machines == {"n1": Machine("g2-standard-24", "Spot")}
+    assert first.pods[0].gpus == 2
+    assert asked == ["get"]
+    assert not any(request[2] == "n1" for request in world.kube.requests)
+    assert not second.nodes_denied
+
+
+def test_without_the_right_to_read_nodes_everything_goes_on(world):
+    def refuse(verb, kind, name):
+        if kind == NODES:
+            raise ForbiddenError("nodes is forbidden")
+
+    labels = {**names.labels("reach", world.uid, 1), "ray.io/node-type": "worker"}
+    pod = {"metadata": {"name": "w1", "namespace": "lab", "labels": labels}, "spec": {"nodeName": "n1"}}
+    world.cache.put(PODS, world.kube.add(PODS, pod))
+    world.kube.broken = refuse
+
+    for _ in range(3):
+        observed = world.look()
+    assert (observed.machines, observed.nodes_denied) == ({}, True)
+    assert not any(request[2] == "n1" for request in world.kube.requests)  # not asked again at once
+
+    world.kube.broken = lambda verb, kind, name: None
+    world.kube.add(NODES, {"metadata": {"name": "n1", "namespace": None}})
+    world.seconds += 601
+    assert world.look().machines == {"n1": Machine(None)}

@@ -11,7 +11,7 @@ from autolfads_operator import handlers, listing
 from autolfads_operator.act import Actor
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import OperatorError
-from autolfads_operator.kinds import CONFIG_MAPS, RAY_JOBS, RUNS
+from autolfads_operator.kinds import CONFIG_MAPS, EVENTS, RAY_JOBS, RUNS
 from autolfads_operator.manifests import names
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observe import Observer
@@ -229,6 +229,33 @@ def test_a_deleted_run_releases_everything_and_goes(kube, tmp_path):
 
     asyncio.run(work())
     assert (tmp_path / "lease.json").exists()
+
+
+def test_a_deleted_run_that_cannot_give_back_its_pool_is_kept_told_and_counted(tmp_path):
+    kube = FakeKubernetes()
+    kube.add(
+        RUNS,
+        {
+            "metadata": {
+                "name": "reach",
+                "namespace": "lab",
+                "deletionTimestamp": "2020-01-01T00:00:00Z",
+                "finalizers": [names.FINALIZER],
+            },
+            "spec": SPEC,
+            "status": {"nodePool": {"name": "alr-l4-1", "managed": True, "status": "RUNNING"}},
+        },
+    )
+
+    async def work():
+        operator = Operator(kube, tmp_path)
+        async with running(operator):
+            gauge = operator.metrics.cleanup_blocked.labels("lab", "reach")
+            await until(lambda: gauge._value.get() == 1)
+        assert kube.of(RUNS)["reach"]["metadata"]["finalizers"] == [names.FINALIZER]
+        assert "CleanupBlocked" in [event["reason"] for event in kube.of(EVENTS).values()]
+
+    asyncio.run(work())
 
 
 def test_a_deletion_that_no_watch_told_is_seen_by_comparing_lists(kube, tmp_path):

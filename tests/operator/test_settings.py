@@ -52,6 +52,9 @@ def test_worker_environment_is_a_json_object(monkeypatch):
         pytest.param("WORKER_ENV", "a=1", "WORKER_ENV: wanted a JSON object", id="no JSON"),
         pytest.param("POLL_RUNNING_SECONDS", "0", "POLL_RUNNING_SECONDS: wanted another value", id="zero"),
         pytest.param("HEALTH_PORT", "http", "HEALTH_PORT: wanted another value", id="no number"),
+        pytest.param("PRICE_TABLE", "/no/such", "PRICE_TABLE: /no/such: wanted a price table", id="no table"),
+        pytest.param("CLUSTER", "atlas", "CLUSTER: wanted another value", id="no path of a cluster"),
+        pytest.param("INSTALL_ID", "Lab A", "INSTALL_ID: wanted another value", id="no label value"),
         pytest.param("LEASE_SECONDS", "4", "lease_give_up_seconds < lease_seconds", id="lease too short"),
     ],
 )

@@ -21,6 +21,7 @@ def test_what_is_written_is_read_back(document):
 
 def test_a_wish_wants_nothing_unless_it_says_so():
     assert not Wish(attempt=1).pause
+    assert not Wish(attempt=1).finish
 
 
 def test_only_what_users_need_not_mend_is_worth_another_attempt():

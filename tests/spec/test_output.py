@@ -23,6 +23,7 @@ def test_the_names_of_a_run():
     assert paths.best_settings == "r/best/settings.json"
     assert paths.manifest == "r/manifest.json"
     assert paths.lease == "r/lease.json"
+    assert paths.cost == "r/cost.json"
     assert paths.timing == "r/timing.csv"
     assert paths.report == "r/report/report.html"
     assert paths.training_log(7) == "r/training_logs/member_007.csv"

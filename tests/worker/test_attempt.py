@@ -1,6 +1,6 @@
 import pytest
 
-from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
+from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, EndClass, Wish
 from autolfads_spec.errors import SpecError, StoreError, UnavailableError
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.store import FolderStore
@@ -171,3 +171,23 @@ def test_on_one_machine_nobody_counts_and_nobody_wants_anything():
     alone.require_wanted()
     alone.end(EndClass.OK, "done", None)
     assert alone.number is None
+
+
+def test_a_wish_to_finish_is_heard_at_the_end_of_a_generation_and_pauses_nothing(store):
+    attempt = CountedAttempt(store, 2)
+    assert attempt.asked_to_finish() is None
+    wish(store, attempt=2, pause=True, finish=True, why="too dear")
+
+    assert attempt.asked_to_finish() == BUDGET_STOP
+    attempt.require_wanted()
+    wish(store, attempt=2, pause=True)
+    assert attempt.asked_to_finish() is None
+    with pytest.raises(PausedError):
+        attempt.require_wanted()
+
+
+def test_a_wish_to_finish_is_for_one_attempt_only(store):
+    wish(store, attempt=1, pause=True, finish=True)
+
+    assert CountedAttempt(store, 2).asked_to_finish() is None
+    assert Attempt().asked_to_finish() is None

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from autolfads_spec import dump_run
-from autolfads_spec.attempt import AttemptEnd, Wish
+from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, Wish
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.store import FolderStore
 from lfads_worker import cli
@@ -76,6 +77,7 @@ def pausing(store, when, attempt=1):
 def test_the_first_attempt_begins_where_the_operator_has_written(drive, store):
     store.write("lease.json", Lease(attempt=1, owner="uid-1").to_bytes())
     store.write("wish.json", Wish(attempt=1).to_bytes())
+    store.write("cost.json", CostRecord().to_bytes())
 
     result = drive(1)
 
@@ -210,6 +212,38 @@ def test_a_model_that_does_not_fit_the_recording_is_told(drive, store):
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(("size: 5", "size: five"), "population.size", id="wrong value"),
+        pytest.param(("population:", "poplation:"), "poplation", id="unknown field"),
+    ],
+)
+def test_a_run_that_cannot_be_understood_is_told_where_its_output_goes(
+    drive, store, invoke, tmp_path, change, said
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice.Choice, "open", lambda self, *how, **more: 1 / 0)
+        drive(1, population={"size": 5})
+    for name in store.names():
+        store.delete(name)
+    path = tmp_path / "run.yaml"
+    path.write_text(path.read_text().replace(*change))
+
+    assert_end(invoke("run", "run.yaml", "--attempt", 1), store, 1, "bad-config", 2)
+    assert said in end_of(store, 1).message
+
+
+@pytest.mark.parametrize(
+    "text", ["spec: {output: }", "spec: [", "- a list", "spec: {output: {uri: s3://lab/a}}"]
+)
+def test_a_run_that_does_not_say_where_its_output_goes_ends_all_the_same(invoke, tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text)
+
+    assert invoke("run", "run.yaml", "--attempt", 1).exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+@pytest.mark.parametrize(
     ("error", "end", "exit_code"),
     [
         (DeviceError("wanted a GPU, found none; wait"), "device-not-ready", 6),
@@ -324,3 +358,31 @@ class TestInACluster:
         monkeypatch.setattr(local_run, "memory_bytes", lambda: 1)
 
         assert not [warning for warning in prepared("None").report.warnings if "memory" in warning]
+
+
+def test_a_wish_to_finish_makes_the_generation_the_last_one_and_writes_results(drive, store, monkeypatch):
+    """The results are those of a run of so many generations, whatever has been paid."""
+
+    class Finishing(ToyTrainer):
+        def train_generation(self, task, progress=None):
+            if (task.generation, task.cohort) == (1, 0):
+                wanted = Wish(attempt=1, pause=True, finish=True, why="2.04 of 2.00 USD are used")
+                store.write("wish.json", wanted.to_bytes())
+                store.write("cost.json", CostRecord(amount=2.04, currency="USD").to_bytes())
+            return super().train_generation(task, progress)
+
+    def make(spec, data):
+        return Finishing(spec.population.seed, data.trials, data.time, data.neurons)
+
+    monkeypatch.setattr(cli, "make_trainer", make)
+
+    result = drive(1)
+
+    assert result.exit_code == 0, result.output
+    assert "this generation is to be the last one: 2.04 of 2.00 USD are used" in result.stderr
+    found = manifest_of(store)
+    assert (found.generation, found.stop_reason) == (1, BUDGET_STOP)
+    assert end_of(store, 1).end_class == "ok"
+    results = json.loads(store.read("results.json").content)
+    assert (results["generations"], results["stop_reason"]) == (2, BUDGET_STOP)
+    assert "rates.h5" in store.names()

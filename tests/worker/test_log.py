@@ -19,6 +19,16 @@ def test_the_console_has_plain_words_and_marks_warnings():
     assert console.getvalue() == "generation 7\nwarning: look here\n"
 
 
+def test_what_the_store_tells_is_told_in_the_same_way(tmp_path):
+    console, file = io.StringIO(), tmp_path / "autolfads.log"
+
+    with log.to_console(logging.StreamHandler(console), logging.INFO), log.to_file(file):
+        logging.getLogger("autolfads_spec.bucket").warning("no answer")
+
+    assert console.getvalue() == "warning: no answer\n"
+    assert "WARNING autolfads_spec.bucket: no answer" in file.read_text()
+
+
 def test_a_quiet_console_has_warnings_only_and_the_file_everything(tmp_path):
     console, file = io.StringIO(), tmp_path / "autolfads.log"
 
@@ -30,13 +40,15 @@ def test_a_quiet_console_has_warnings_only_and_the_file_everything(tmp_path):
 
 
 def test_logging_is_afterwards_as_it_was_before(tmp_path):
-    root = logging.getLogger("lfads_worker")
-    before = (root.level, root.propagate, list(root.handlers))
+    def how():
+        return [(one.level, one.propagate, list(one.handlers)) for one in log.LOGGERS]
+
+    before = how()
 
     with log.to_console(logging.StreamHandler(io.StringIO()), logging.INFO), log.to_file(tmp_path / "log"):
         pass
 
-    assert (root.level, root.propagate, list(root.handlers)) == before
+    assert how() == before
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(capsys):

@@ -9,6 +9,7 @@ because the root file system is read-only.
 from decimal import Decimal
 from typing import Any
 
+from autolfads_operator import pools
 from autolfads_operator.manifests import names
 from autolfads_operator.observed import CustomResource
 from autolfads_operator.terms import Terms
@@ -46,7 +47,7 @@ def head(resource: CustomResource, run: AutoLFADSRun, attempt: int, terms: Terms
         {"name": "dashboard", "containerPort": DASHBOARD_PORT},
     ]
     container["volumeMounts"].append({"name": "config", "mountPath": names.CONFIG_FOLDER, "readOnly": True})
-    template = _template(resource, run, attempt, container, size["memory"])
+    template = _template(resource, run, attempt, terms, container, size["memory"])
     spec = template["spec"]
     spec["terminationGracePeriodSeconds"] = HEAD_GRACE_SECONDS
     spec["affinity"] = _not_on_spot()
@@ -69,10 +70,10 @@ def worker(resource: CustomResource, run: AutoLFADSRun, attempt: int, terms: Ter
     if has_gpus(compute):
         count = str(accelerator.count_per_worker)
         container["resources"] = {"requests": requests | {GPU: count}, "limits": {GPU: count}}
-    template = _template(resource, run, attempt, container, requests["memory"])
+    template = _template(resource, run, attempt, terms, container, requests["memory"])
     spec = template["spec"]
     spec["terminationGracePeriodSeconds"] = WORKER_GRACE_SECONDS
-    _place(spec, compute, accelerator)
+    _place(spec, compute, accelerator, tuple(pool.name for pool in pools.wanted(run, resource, terms)))
     return template
 
 
@@ -117,7 +118,12 @@ def _container(run: AutoLFADSRun, terms: Terms, variables: dict[str, str]) -> di
 
 
 def _template(
-    resource: CustomResource, run: AutoLFADSRun, attempt: int, container: dict[str, Any], memory: str
+    resource: CustomResource,
+    run: AutoLFADSRun,
+    attempt: int,
+    terms: Terms,
+    container: dict[str, Any],
+    memory: str,
 ) -> Template:
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -135,8 +141,9 @@ def _template(
             {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": memory}},
         ],
     }
-    if run.spec.compute.service_account_name is not None:
-        spec["serviceAccountName"] = run.spec.compute.service_account_name
+    account = run.spec.compute.service_account_name or terms.worker_service_account
+    if account:
+        spec["serviceAccountName"] = account
     metadata = {
         "labels": names.labels(resource.name, resource.uid, attempt),
         "annotations": {SAFE_TO_EVICT: "false"},
@@ -144,8 +151,17 @@ def _template(
     return {"metadata": metadata, "spec": spec}
 
 
-def _place(spec: dict[str, Any], compute: ComputeSpec, accelerator: Accelerator) -> None:
-    """On which nodes workers may run, said so that schedulers and Kueue see it before GKE adds anything."""
+def _place(
+    spec: dict[str, Any], compute: ComputeSpec, accelerator: Accelerator, made: tuple[str, ...]
+) -> None:
+    """On which nodes workers may run, said so that schedulers and Kueue see it before GKE adds anything.
+
+    Args:
+      spec: of the pod; it is changed.
+      compute: what the run asks for.
+      accelerator: of a worker.
+      made: names of the node pools that the operator makes for the run.
+    """
     selector: dict[str, str] = {}
     tolerations: list[dict[str, str]] = []
     if has_gpus(compute):
@@ -155,6 +171,8 @@ def _place(spec: dict[str, Any], compute: ComputeSpec, accelerator: Accelerator)
         selector[MACHINE_TYPE] = accelerator.machine_type
     if compute.node_pool is not None and compute.node_pool.name is not None:
         selector[NODE_POOL] = compute.node_pool.name
+    if len(made) == 1:
+        selector[NODE_POOL] = made[0]
     if compute.provisioning in ("Spot", "SpotThenOnDemand"):
         tolerations.append({"key": SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"})
     if compute.provisioning == "Spot":
@@ -165,6 +183,8 @@ def _place(spec: dict[str, Any], compute: ComputeSpec, accelerator: Accelerator)
         spec["affinity"] = _not_on_spot()
     if compute.provisioning == "SpotThenOnDemand":
         spec["affinity"] = _rather_on_spot()
+        if made:
+            spec["affinity"]["nodeAffinity"] |= _only_in(made)
     if selector:
         spec["nodeSelector"] = selector
     if tolerations:
@@ -172,9 +192,16 @@ def _place(spec: dict[str, Any], compute: ComputeSpec, accelerator: Accelerator)
 
 
 def _not_on_spot() -> dict[str, Any]:
-    expression = {"key": SPOT, "operator": "NotIn", "values": ["true"]}
+    return {"nodeAffinity": _required({"key": SPOT, "operator": "NotIn", "values": ["true"]})}
+
+
+def _only_in(made: tuple[str, ...]) -> dict[str, Any]:
+    return _required({"key": NODE_POOL, "operator": "In", "values": list(made)})
+
+
+def _required(expression: dict[str, Any]) -> dict[str, Any]:
     terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": terms}
 
 
 def _rather_on_spot() -> dict[str, Any]:

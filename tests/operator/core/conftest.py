@@ -10,12 +10,25 @@ from autolfads_operator import actions, plan
 from autolfads_operator.settings import OperatorSettings
 from autolfads_spec import load_run
 
+# What is done beside everything else.
+BESIDE = (actions.PostEvent, actions.WriteCost)
+
 
 @pytest.fixture(scope="session")
 def simulator():
     """The module `simulator`."""
-    name = "operator_simulator"
-    specification = importlib.util.spec_from_file_location(name, Path(__file__).with_name("simulator.py"))
+    return _loaded("simulator")
+
+
+@pytest.fixture(scope="session")
+def simulated_cloud(simulator):
+    """The module `simulated_cloud`."""
+    return _loaded("simulated_cloud")
+
+
+def _loaded(word):
+    name = f"operator_{word}"
+    specification = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{word}.py"))
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module  # dataclasses look their module up
     specification.loader.exec_module(module)
@@ -77,11 +90,11 @@ def make_world(simulator, make_run, terms):
 
 @pytest.fixture
 def decide(terms):
-    """What the plan says of an observation: its actions without events, and its status."""
+    """What the plan says of an observation: its actions, events and sums of money apart, and its status."""
 
     def decide(observed):
         found = plan.plan(observed, terms)
-        doings = [action for action in found.actions if not isinstance(action, actions.PostEvent)]
+        doings = [action for action in found.actions if not isinstance(action, BESIDE)]
         return doings, found.status
 
     return decide
@@ -96,3 +109,12 @@ def told():
         return found.status, found.reason
 
     return told
+
+
+@pytest.fixture(scope="session")
+def cloud_terms():
+    """Of an operator that makes node pools."""
+    cluster = "projects/lab/locations/us-central1/clusters/atlas"
+    return OperatorSettings(
+        worker_image="registry.example/worker:1", cluster=cluster, install_id="lab-install"
+    )

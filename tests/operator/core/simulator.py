@@ -22,14 +22,22 @@ from autolfads_operator.observed import (
     RayCluster,
     RayJob,
 )
-from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
+from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, EndClass, Wish
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.manifest import BestMember, CommittedGeneration, Lease, Manifest, StoredFile
 from autolfads_spec.status import RunStatus
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 GENERATION_SECONDS = 60.0
 # What may be done for a run that has ended.
-CLEANUP = (actions.DeleteRayJob, actions.PostEvent, actions.RemoveRun, actions.RemoveFinalizer)
+CLEANUP = (
+    actions.DeleteRayJob,
+    actions.DeleteNodePool,
+    actions.PostEvent,
+    actions.RemoveRun,
+    actions.RemoveFinalizer,
+    actions.WriteCost,
+)
 
 
 class OutdatedActionError(Exception):
@@ -78,6 +86,8 @@ class Folder:
     wish: Wish | None = None
     ends: dict = field(default_factory=dict)
     results: bool = False
+    cost: CostRecord | None = None
+    cost_version: int = 0
 
 
 class World:
@@ -107,11 +117,29 @@ class World:
         self.ever_driven: set[int] = set()
         self.best_seen = 0
         self.done: list[object] = []
+        # What is paid for: (attempt, role, index) → (pod, since when it has a node), and hours by role.
+        self.placed: dict[tuple[int, str, int], tuple[str, datetime]] = {}
+        self.hours = {"head": 0.0, "worker": 0.0}
 
     # Time.
 
     def pass_time(self, seconds):
+        self._place()
+        for _, role, _ in self.placed:
+            self.hours[role] += seconds / 3600
         self.now += timedelta(seconds=seconds)
+
+    def _place(self):
+        """Pods get nodes, and nodes go with them."""
+        wanted = {(job.attempt, "head", 0) for job in self.jobs.values() if job.head}
+        for job in self.jobs.values():
+            wanted |= {(job.attempt, "worker", index) for index in range(self.nodes_for(job))}
+        for key in self.placed.keys() - wanted:
+            del self.placed[key]
+        for key in sorted(wanted - self.placed.keys()):
+            self.uids += 1
+            name = names.attempt_name(self.run.metadata.name, key[0])
+            self.placed[key] = (f"{name}-{key[1]}-{self.uids}", self.now)
 
     # Users and faults.
 
@@ -213,7 +241,12 @@ class World:
             return
         self._write(heartbeat=text(self.now))
         wish = folder.wish
-        if wish is not None and wish.attempt == driver.attempt and wish.pause:
+        is_ours = wish is not None and wish.attempt == driver.attempt
+        if is_ours and wish.finish:
+            if self._workers(driver.attempt) > 0:
+                self._commit(driver, is_last=True)
+            return
+        if is_ours and wish.pause:
             self._end(driver, EndClass.PAUSED, 0)
             return
         if self._workers(driver.attempt) > 0:
@@ -249,7 +282,7 @@ class World:
             folder.results = True
             self._end(driver, EndClass.OK, 0)
 
-    def _commit(self, driver):
+    def _commit(self, driver, is_last=False):
         manifest = self.folder.manifest
         number = len(manifest.generations)
         if number < self.generations:
@@ -264,8 +297,9 @@ class World:
             best = BestMember(generation=number, member=0, score=1.0 / (number + 1), hyperparameters={})
             self._write(generation=number, generations=(*manifest.generations, entry), best=best)
             self.commits.append((driver.attempt, number))
-        if len(self.folder.manifest.generations) >= self.generations:
-            self._write(stop_reason="all generations are trained")
+        is_done = len(self.folder.manifest.generations) >= self.generations
+        if is_done or is_last:
+            self._write(stop_reason="all generations are trained" if is_done else BUDGET_STOP)
             self.folder.results = True
             self._end(driver, EndClass.OK, 0)
 
@@ -294,13 +328,17 @@ class World:
         self.folder.lease = lease
         self.folder.lease_version += 1
 
+    def nodes_for(self, job):
+        """How many workers of a job find a node."""
+        return (job.replicas or 0) if self.machines else 0
+
     def _workers(self, attempt):
-        jobs = (job for job in self.jobs.values() if job.attempt == attempt and job.replicas)
-        return sum(job.replicas for job in jobs) if self.machines else 0
+        return sum(self.nodes_for(job) for job in self.jobs.values() if job.attempt == attempt)
 
     # What an operator sees, and does.
 
     def observed(self):
+        self._place()
         jobs = list(self.jobs.values())
         clusters = [job for job in jobs if job.replicas is not None]
         return Observed(
@@ -355,15 +393,23 @@ class World:
 
     def _pods(self, job):
         if job.head:
-            yield Pod(f"{job.name}-head", PodRole.HEAD, job.attempt, "Running", is_ready=True)
-        for index in range(job.replicas):
+            name, since = self.placed[job.attempt, "head", 0]
             yield Pod(
-                f"{job.name}-worker-{index}",
+                name, PodRole.HEAD, job.attempt, "Running", is_ready=True, node="default", placed_at=since
+            )
+        for index in range(job.replicas):
+            unplaced = (f"{job.name}-worker-{index}", None)
+            name, since = self.placed.get((job.attempt, "worker", index), unplaced)
+            yield Pod(
+                name,
                 PodRole.WORKER,
                 job.attempt,
                 "Running" if self.machines else "Pending",
                 is_ready=self.machines,
                 unschedulable=None if self.machines else "0/3 nodes are available",
+                node=f"node-of-{name}" if since is not None else None,
+                placed_at=since,
+                gpus=1,
             )
 
     def _folder(self):
@@ -378,6 +424,8 @@ class World:
             wish=folder.wish,
             ends=dict(folder.ends),
             has_results=folder.results,
+            cost=folder.cost,
+            cost_version=str(folder.cost_version) if folder.cost is not None else None,
         )
 
     def carry_out(self, action):
@@ -397,6 +445,13 @@ class World:
     def _do_WriteWish(self, action):
         self._need_store()
         self.folder.wish = action.wish
+
+    def _do_WriteCost(self, action):
+        found = str(self.folder.cost_version) if self.folder.cost is not None else None
+        if self.store_up and found == action.expected:
+            assert self.folder.cost is None or action.record.amount >= self.folder.cost.amount
+            self.folder.cost = action.record
+            self.folder.cost_version += 1
 
     def _do_ApplyConfigMap(self, action):
         name = action.manifest["metadata"]["name"]

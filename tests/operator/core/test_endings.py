@@ -8,7 +8,7 @@ from autolfads_operator.endings import Outcome
 from autolfads_operator.observed import Pod, PodRole
 from autolfads_operator.situation import Situation
 from autolfads_spec.attempt import AttemptEnd, EndClass
-from autolfads_spec.status import Reason
+from autolfads_spec.status import Condition, ConditionType, Reason
 
 
 @pytest.fixture
@@ -86,6 +86,37 @@ def test_a_killed_head_is_told_from_a_failed_driver_and_the_field_is_named(ended
     assert found.reason is Reason.HEAD_OUT_OF_MEMORY
     assert "spec.compute.head.memory" in found.message
     assert "8Gi" in found.message
+
+
+def test_a_driver_that_ended_while_the_store_was_away_is_no_failed_driver(ended):
+    situation = ended(reason="AppFailed", **FAILED)
+    away = Condition(
+        type=ConditionType.STORAGE_WRITABLE,
+        status="False",
+        reason=Reason.STORAGE_UNAVAILABLE,
+        message="no answer",
+        last_transition_time="2030-01-01T00:00:00Z",
+    )
+    resource = situation.resource
+    told = resource.status.model_copy(update={"conditions": (away,)})
+    observed = dataclasses.replace(
+        situation.observed, custom_resource=dataclasses.replace(resource, status=told)
+    )
+
+    found = endings.ended_by_itself(dataclasses.replace(situation, observed=observed))
+
+    assert (found.reason, found.outcome) == (Reason.STORAGE_UNAVAILABLE, Outcome.RETRY)
+    assert situation.spec.output.uri in found.message
+
+
+@pytest.mark.parametrize("code", ["-9", "137"])
+def test_a_driver_that_the_kernel_killed_in_a_head_that_lives_ran_out_of_memory_too(ended, code):
+    said = f"Job entrypoint command failed with exit code {code}, last available logs: 19 lines"
+
+    found = endings.ended_by_itself(ended(reason="AppFailed", message=said, **FAILED))
+
+    assert found.reason is Reason.HEAD_OUT_OF_MEMORY
+    assert "raise spec.compute.head.memory" in found.message
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,17 @@ def test_a_rejected_spec_is_a_warning_with_the_sentence(make_world, terms):
     assert [action.kind for action in found] == ["Warning"]
     assert found[0].reason == events.EventReason.REJECTED
     assert "nodePool" in found[0].message
+
+
+def test_a_pool_that_is_made_and_a_quota_that_lacks_are_told_once(
+    simulator, simulated_cloud, make_run, cloud_terms
+):
+    compute = {"accelerator": {"type": "nvidia-l4"}, "nodePool": {"mode": "Dedicated"}}
+    world = simulated_cloud.CloudWorld(make_run(compute=compute), cloud_terms)
+    world.google.limit = 0.0
+    story(world, simulator, rounds=10)
+    world.google.limit = 8.0
+    found = story(world, simulator)
+
+    assert [found.count(reason) for reason in ("QuotaMissing", "NodePoolCreating", "Succeeded")] == [1, 1, 1]
+    assert found.index("QuotaMissing") < found.index("NodePoolCreating")

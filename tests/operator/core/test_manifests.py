@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from autolfads_operator.manifests import configmap, pods, rayjob
+from autolfads_operator.settings import OperatorSettings
 from autolfads_spec import load_run
 
 EXPECTED = Path(__file__).with_name("expected")
@@ -148,6 +149,16 @@ def test_a_run_with_an_image_and_a_service_account_gets_them(manifest):
     for pod in (head_of(job), worker_of(job)):
         assert pod["containers"][0]["image"] == "registry.example/mine@sha256:0"
         assert pod["serviceAccountName"] == "trainer"
+
+
+def test_a_run_that_names_no_service_account_gets_the_one_of_the_installation(make_world):
+    world = make_world()
+    resource, terms = world.observed().custom_resource, OperatorSettings(worker_service_account="lab")
+
+    found = [rayjob.ray_job(resource, world.run, 1, chosen, 900) for chosen in (world.terms, terms)]
+
+    assert "serviceAccountName" not in worker_of(found[0])
+    assert [pod["serviceAccountName"] for pod in (head_of(found[1]), worker_of(found[1]))] == ["lab", "lab"]
 
 
 def test_kueue_sees_all_that_it_admits_and_is_left_its_suspend_field(manifest):

@@ -581,5 +581,5 @@ def test_every_action_says_in_the_log_what_it_does(make_world, simulator):
         world.kuberay_step()
 
     lines = {type(action).__name__: str(action) for action in world.done}
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert all("<" not in line and "(" not in line[:8] and line[0].islower() for line in lines.values())

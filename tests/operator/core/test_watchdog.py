@@ -5,6 +5,7 @@ import pytest
 
 from autolfads_operator import watchdog
 from autolfads_operator.situation import Situation
+from autolfads_spec.attempt import EndClass
 from autolfads_spec.status import Reason
 
 
@@ -32,6 +33,42 @@ def test_a_driver_is_given_up_by_its_silence(make_world, seconds, head, reason):
     found = watchdog.found_dead(after(world, seconds, pods=pods))
 
     assert (found.reason if found else None) is reason
+
+
+@pytest.mark.parametrize(
+    ("stage", "jump", "listened", "reason"),
+    [
+        pytest.param("Running", 3600, 20, None, id="the clock jumped"),
+        pytest.param("Running", 3600, 700, Reason.DRIVER_STALLED, id="silent all the same"),
+        pytest.param("Validating", 3600, 20, None, id="the clock jumped at the start"),
+        pytest.param("Validating", 3600, 700, Reason.DRIVER_STALLED, id="never began"),
+    ],
+)
+def test_no_driver_is_silent_for_longer_than_it_was_listened_to(make_world, stage, jump, listened, reason):
+    world = make_world(stage)
+    folder = dataclasses.replace(world.observed().folder, silence_seconds=listened)
+
+    found = watchdog.found_dead(after(world, jump, folder=folder))
+
+    assert (found.reason if found else None) is reason
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [("OOMKilled", Reason.HEAD_OUT_OF_MEMORY), ("CrashLoopBackOff", Reason.HEAD_LOST), ("Error", None)],
+)
+@pytest.mark.parametrize("stage", ["Validating", "Running"])
+def test_a_head_that_is_started_again_and_again_is_given_up(make_world, stage, why, reason):
+    world = make_world(stage)
+    pods = tuple(
+        dataclasses.replace(pod, reason=why, exit_code=1) if pod.role == "head" else pod
+        for pod in world.observed().pods
+    )
+
+    found = watchdog.found_dead(after(world, 1, pods=pods))
+
+    assert (found.reason if found else None) is reason
+    assert found is None or "spec.compute.head.memory" in found.message
 
 
 def test_long_generations_are_given_more_time(make_world):
@@ -66,6 +103,14 @@ def test_a_store_that_does_not_answer_proves_nothing(make_world):
     world.store_up = False
 
     assert watchdog.found_dead(after(world, 1e6)) is None
+
+
+def test_a_driver_that_fell_silent_because_it_had_ended_is_taken_at_its_word(make_world):
+    world = make_world("Running")
+    world.end_driver(EndClass.OK)  # and KubeRay is not there to notice
+
+    assert watchdog.found_dead(after(world, 590)) is None
+    assert watchdog.found_dead(after(world, 700)).reason is Reason.SUCCEEDED
 
 
 def test_an_hour_without_an_operator_is_no_stall(make_world):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from autolfads_spec.cost import CostRecord
 from lfads_worker.errors import OutputError
 from lfads_worker.report import folder
 from lfads_worker.results.output import in_folder
@@ -50,3 +51,14 @@ def test_results_can_be_given_before_they_are_written(finished):
 
     assert run.results["best"]["valid_nll_held_out"] is None  # as a reader of the file would find it
     assert run.run.metadata.name == "made-up"
+
+
+def test_what_the_run_cost_is_read_where_somebody_counted(finished):
+    root = finished()
+    assert folder.read(in_folder(root)).cost is None
+
+    (root / "cost.json").write_bytes(CostRecord(amount=1.25, currency="USD").to_bytes())
+    assert folder.read(in_folder(root)).cost.amount == 1.25
+
+    (root / "cost.json").write_bytes(b"half")
+    assert folder.read(in_folder(root)).cost is None

@@ -1,12 +1,16 @@
 import base64
+import dataclasses
 import re
 from html.parser import HTMLParser
 
 import pytest
 
+from autolfads_spec.cost import CostRecord
+from lfads_worker.report import folder
 from lfads_worker.report.diagnosis import diagnose
 from lfads_worker.report.findings import Finding
 from lfads_worker.report.page import PageFigure, render
+from lfads_worker.results.output import in_folder
 
 
 class Tags(HTMLParser):
@@ -95,3 +99,22 @@ def test_the_cards_tell_quality_in_the_terms_of_the_output(read, gaussian):
 
     assert ("mean squared error" in html) == gaussian
     assert ("bits per spike, validation trials" in html) != gaussian
+
+
+def test_the_page_tells_what_the_run_cost_and_until_when(finished):
+    root = finished()
+    run = folder.read(in_folder(root))
+    record = CostRecord(
+        currency="EUR",
+        price_table="ours europe-west4 2030-01-31",
+        as_of="2030-02-01T10:20:30.123+00:00",
+        amount=1.266,
+        gpu_hours=2.5,
+    )
+
+    told = render(dataclasses.replace(run, cost=record), [], diagnose(run))
+
+    assert "Estimated cost: 1.27 EUR and 2.50 GPU-hours until 2030-02-01 10:20 UTC" in told
+    assert "ours europe-west4 2030-01-31" in told
+    without = re.sub(r'<p class="cost">.*</p>\n', "", told)
+    assert without == render(run, [], diagnose(run))  # a line of its own, and nothing else changes

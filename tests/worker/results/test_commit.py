@@ -96,6 +96,19 @@ class TestOrder:
         assert [entry.generation for entry in manifest.generations] == [0, 1, 2, 3]
         assert all(entry.seconds > 0 and entry.commit_seconds > 0 for entry in manifest.generations)
 
+    def test_the_manifest_tells_how_many_members_diverged(self, make_run, store):
+        run = make_run()
+        learning_rate, *others = run.spec.population.search_space
+        wild = learning_rate.model_copy(update={"max": 30.0})  # above 1 toys diverge
+        population = run.spec.population.model_copy(update={"search_space": (wild, *others)})
+        run = run.model_copy(update={"spec": run.spec.model_copy(update={"population": population})})
+        history = drive(run, store)
+
+        counted = [entry.diverged for entry in manifest_of(store).generations]
+        scores = [[member.score for member in one.population.members] for one in history.generations]
+        assert counted == [sum(not np.isfinite(score) for score in each) for each in scores]
+        assert counted[0] > 0
+
     def test_only_checkpoints_of_kept_generations_stay_and_the_best_member(self, run, store):
         drive(run, store)
 

@@ -31,9 +31,9 @@ def _f64(x):
 class _Run:
     """Two members, 19 trials of training in three minibatches, five of validation in one."""
 
-    def __init__(self, spec, recording, values):
+    def __init__(self, spec, recording, values, sample_mask=None, sample_validation_rate=0.0):
         a = Architecture(4, 3, 6, 5, 1, spec.model)
-        self.lfads = LFADS(a, LossSettings(10.0, 0.0, frozenset({"l2_generator"})))
+        self.lfads = LFADS(a, LossSettings(10.0, sample_validation_rate, frozenset({"l2_generator"})))
         rows = [self.lfads.layout.initial(np.random.default_rng(i)) for i in range(2)]
         zero = np.zeros((2, self.lfads.layout.size))
         self.state = AdamState(_f64(np.stack(rows)), _f64(zero), _f64(zero), tf.constant([0, 4]))
@@ -52,7 +52,8 @@ class _Run:
         )
         valid = cut(recording.valid, 3)
         self.validation = ValidationTrials(tf.constant(valid.trials), _f64(valid.weights))
-        self.recording = Recording(_f64(recording.spikes), _f64(recording.external_inputs), None)
+        mask = None if sample_mask is None else _f64(sample_mask)
+        self.recording = Recording(_f64(recording.spikes), _f64(recording.external_inputs), mask)
 
     def program(self):
         return TrainingProgram(self.lfads, _ADAM, _PASS_RATE, compiled=False).run(
@@ -125,6 +126,39 @@ def test_steps_are_counted_from_where_each_member_was(outcome):
 
 def test_epochs_beyond_those_asked_for_are_not_trained(outcome):
     assert (outcome[1][_EPOCHS:].numpy() == 0).all()
+
+
+def test_sample_validation_counts_every_element_once_however_trials_are_cut(
+    make_spec, make_recording, values
+):
+    recording = make_recording()
+    mask = np.random.default_rng(4).random((len(recording.spikes), 5, 3)) >= 0.2
+    mask[recording.valid[:3]] = 1.0  # the first minibatch has none but the neuron and the bin of all trials
+    mask[recording.valid[3:], 1:] = 0.0
+    run = _Run(make_spec(), recording, values, mask, sample_validation_rate=0.2)
+    state, log = run.program()
+
+    weights, (losses, seen) = run.lfads.layout.split(state.weights), ([], [])
+    members = random_bits.member_keys(*run.keys)
+    first_draw = 2 * (_FIRST_STEP + 3 * (_EPOCHS - 1))
+    for i, (trials, used) in enumerate(zip(run.validation.trials, run.validation.weights, strict=True)):
+        noise = NoiseSource(run.lfads.architecture, 2, len(trials), tf.float64).for_sampling(
+            members, tf.constant(2**31 + first_draw + i, tf.uint32)
+        )
+        batch = run.recording.batch(trials, used)
+        log_rates = run.lfads.forward(weights, batch, noise, run.hyperparameters)[1].output_parameters.numpy()
+        for row, trial in enumerate(trials.numpy()[used.numpy() > 0]):
+            ours = log_rates[:, :, row]  # [time, members, neurons]
+            losses.append(np.exp(ours) - recording.spikes[trial][:, None] * ours)
+            seen.append(np.pad(mask[trial], ((0, 1), (0, 1))))
+    losses, seen = np.stack(losses), np.stack(seen)
+
+    assert len(losses) == 5
+    last = dict(zip(LOG_ROWS, log[_EPOCHS - 1].numpy(), strict=True))
+    for member in range(2):
+        ours = losses[:, :, member]
+        np.testing.assert_allclose(last["valid_nll"][member], ours[seen].mean(), rtol=1e-10)
+        np.testing.assert_allclose(last["valid_nll_held_out"][member], ours[~seen].mean(), rtol=1e-10)
 
 
 def test_a_recording_is_read_time_first(run):

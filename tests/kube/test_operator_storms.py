@@ -1,0 +1,334 @@
+"""One operator when much happens at once or nothing works: storms of runs, storage, clocks and watches.
+
+Rows of the list of faults in the design, on a real API server with the operator as a process. What drivers
+write into the bucket, and what KubeRay says of them, is played.
+"""
+
+import collections
+import datetime
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
+from autolfads_spec.manifest import BestMember, Manifest
+from gcs.conftest import refusal
+from kube.operator_process import OperatorProcess
+from kube.runs import Run
+from kube.storage import SOCKETS
+from kube.test_operator_watches import compact
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(600), SOCKETS]
+
+HOUR = 3600
+MANY = 200
+
+
+def beat(run, later_seconds=0.0, **changes):
+    """A sign of life of its driver, by a clock that may be wrong."""
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=later_seconds)
+    manifest = Manifest.model_validate_json(run.store.read("manifest.json").content)
+    run.store.write(
+        "manifest.json", manifest.model_copy(update={"heartbeat": now.isoformat(), **changes}).to_bytes()
+    )
+
+
+def beat_for(run, seconds, later_seconds=0.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        beat(run, later_seconds)
+        time.sleep(0.5)
+
+
+def end(run, end_class, message, generation):
+    word = AttemptEnd(
+        attempt=1,
+        driver_epoch=1,
+        end_class=end_class,
+        message=message,
+        generation=generation,
+        ended_at=datetime.datetime.now(datetime.UTC).isoformat(),
+    )
+    run.store.write("attempts/01/end.json", word.to_bytes())
+
+
+def fail(run):
+    """What KubeRay says of a driver that has exited."""
+    where = ("ray.io", "v1", run.namespace, "rayjobs", f"{run.name}-a01")
+    status = {
+        "jobStatus": "FAILED",
+        "jobDeploymentStatus": "Failed",
+        "reason": "AppFailed",
+        "message": "exit 5",
+    }
+    run.custom.patch_namespaced_custom_object_status(*where, {"status": status})
+
+
+def ends_of(run):
+    return [attempt.get("endReason") for attempt in run.status.get("attempts", ())]
+
+
+# Watches that are lost.
+
+
+def test_runs_that_came_and_went_while_no_watch_stood_are_noticed_after_compaction(
+    cluster, run, start, eventually, bucket
+):
+    operator = start(LEADER_ELECTION="false", RESYNC_SECONDS="3")
+    other = Run(cluster, run.namespace, bucket, "later")
+    run.apply()
+    eventually(run.is_started)
+    os.kill(operator.pid, signal.SIGSTOP)
+    free = (
+        "patch",
+        "alr",
+        run.name,
+        "-n",
+        run.namespace,
+        "--type=merge",
+        "-p",
+        '{"metadata":{"finalizers":null}}',
+    )
+    run.delete()
+    cluster.kubectl(*free)  # by hand, as people do
+    eventually(lambda: run.read() is None)
+    other.apply()
+    compact(cluster)
+    cluster.apiserver.restart()
+    os.kill(operator.pid, signal.SIGCONT)
+
+    eventually(other.is_started, seconds=60)
+    eventually(lambda: "run is gone" in operator.log.read_text(), seconds=30)
+    eventually(
+        lambda: list(run.ray_jobs()) == ["later-a01"], seconds=60
+    )  # the rest is garbage, and collected
+
+
+# Storage that does not answer.
+
+
+def test_storage_that_is_away_is_told_and_only_a_driver_that_it_made_end_is_followed(
+    run, start, eventually, storage
+):
+    def storage_is(status):
+        return eventually(lambda: run.condition("StorageWritable")["status"] == status, seconds=60)
+
+    start(HEARTBEAT_STALE_SECONDS="6", HEARTBEAT_GENERATIONS="0", STORE_TIMEOUT_SECONDS="3")
+    run.apply()
+    eventually(run.is_started)
+    run.drive(generation=1)
+    storage_is("True")
+    (job,) = run.ray_jobs().values()
+
+    storage.fault = lambda request: lambda request, pass_on: refusal(503)
+    storage_is("False")
+    told = run.condition("StorageWritable")
+    assert told["reason"] == "StorageUnavailable"
+    assert "HTTP 503" in told["message"] or "found none" in told["message"]
+    time.sleep(8)  # nobody can give a sign of life
+    storage.fault = lambda request: None
+    storage_is("True")
+    time.sleep(2)  # and the next one is not there at once
+    beat_for(run, 4)
+    (same,) = run.ray_jobs().values()
+    assert same["metadata"]["uid"] == job["metadata"]["uid"]
+    assert ends_of(run) == [None]
+
+    storage.fault = lambda request: lambda request, pass_on: refusal(503)
+    storage_is("False")
+    fail(run)
+    time.sleep(4)
+    assert "waiting for the output folder" in run.condition("Progressing")["message"]
+    assert list(run.ray_jobs()) == ["reach-a01"]  # nothing is started, nothing costs anything
+    storage.fault = lambda request: None
+    eventually(lambda: run.is_started(2), seconds=90)
+    assert run.status["attempts"][0]["endReason"] == "StorageUnavailable"
+
+
+# Drivers that cannot go on.
+
+
+def test_a_population_that_diverged_fails_the_run_and_keeps_its_best_model(run, start, eventually):
+    start()
+    run.apply()
+    eventually(run.is_started)
+    run.drive(generation=1)
+    best = BestMember(generation=1, member=3, score=0.25, hyperparameters={"learning_rate": 0.004})
+    beat(run, best=best)
+    run.store.write("checkpoints/best.npz", b"weights")
+    eventually(lambda: run.status.get("best"))
+    end(run, EndClass.DIVERGED, "wanted a member with a finite loss, found none; do that", generation=1)
+    fail(run)
+
+    eventually(lambda: run.status["phase"] == "Failed", seconds=60)
+    failed = run.condition("Failed")
+    assert failed["reason"] == "AllMembersDiverged"
+    assert failed["message"] == "wanted a member with a finite loss, found none; do that"
+    assert ends_of(run) == ["AllMembersDiverged"]
+    assert (run.status["best"]["generation"], run.status["best"]["member"]) == (1, 3)
+    assert run.status["progress"]["summary"] == "2/4"
+    assert run.store.read("checkpoints/best.npz").content == b"weights"
+
+
+# Clocks that jump, and an operator that was away.
+
+
+@pytest.fixture
+def start_shifted(cluster, tmp_path):
+    """Starts an operator whose clock is wrong: start_shifted(seconds, **settings); .shift(seconds) jumps."""
+    started = []
+
+    def begin(seconds, **settings):
+        file = tmp_path / f"shift-{len(started)}"
+        process = OperatorProcess(cluster, f"shifted-{len(started)}", **settings)
+        program = str(Path(__file__).with_name("shifted_operator.py"))
+        process.arguments = ["-W", "error::ResourceWarning", program, str(file)]
+        process.shift = lambda seconds: file.write_text(str(seconds))
+        process.shift(seconds)
+        started.append(process)
+        process.start()
+        return process
+
+    yield begin
+    for process in started:
+        process.stop()
+
+
+PATIENT = {"provisioningTimeout": "20h", "deadline": "24h"}
+
+
+def test_a_clock_that_jumps_makes_no_driver_silent(run, start_shifted, eventually):
+    operator = start_shifted(0, HEARTBEAT_STALE_SECONDS="6", HEARTBEAT_GENERATIONS="0")
+    run.apply(schedule=PATIENT)
+    eventually(run.is_started)
+    run.drive(generation=1)
+    eventually(lambda: run.condition("DataReady")["status"] == "True")
+    for jump in (HOUR, -HOUR):
+        operator.shift(jump)
+        beat_for(run, 7)
+        assert ends_of(run) == [None]
+
+    operator.shift(HOUR)
+    eventually(lambda: run.is_started(2), seconds=60)  # and one that is silent is still found out
+    assert ends_of(run)[0] == "DriverStalled"
+
+
+@pytest.fixture
+def machines(cluster):
+    """Pods find a node, on which they seem to run."""
+    cluster.add_node("plays")
+    yield
+    cluster.remove_node("plays")
+
+
+def test_an_operator_that_was_away_for_an_hour_goes_on_by_what_is_written(
+    run, start_shifted, eventually, machines
+):
+    first = start_shifted(0)
+    run.apply()
+    eventually(run.is_started)
+    run.drive(generation=0)
+    eventually(lambda: run.condition("ClusterReady")["status"] == "True", seconds=60)
+    first.stop()
+    (job,) = run.ray_jobs().values()
+    beat(run, HOUR, generation=2)  # the driver has gone on
+    start_shifted(HOUR)
+
+    eventually(lambda: run.status["progress"]["summary"] == "3/4", seconds=60)
+    (same,) = run.ray_jobs().values()
+    assert same["metadata"]["uid"] == job["metadata"]["uid"]
+    assert ends_of(run) == [None]
+    # The deadline counts from when the run began, not from when this operator did.
+    run.apply(schedule={"provisioningTimeout": "10m", "deadline": "90m"})
+    time.sleep(3)
+    assert run.condition("Progressing")["reason"] != "DeadlineExceeded"
+    run.apply(schedule={"provisioningTimeout": "10m", "deadline": "30m"})
+    eventually(lambda: run.condition("Progressing")["reason"] == "DeadlineExceeded", seconds=60)
+    wish = Wish.model_validate_json(run.store.read("wish.json").content)
+    assert (wish.pause, wish.attempt) == (True, 1)
+    assert "spec.schedule.deadline" in wish.why
+
+
+# Many runs at once.
+
+
+@pytest.fixture
+def without_kuberay(cluster):
+    """Nobody works on RayJobs: two hundred clusters at once are not what is tested."""
+    cluster.kuberay.stop()
+    yield
+    cluster.kuberay.start()
+
+
+def asked_by_operator(cluster, since):
+    """Requests for objects, but those for its Lease."""
+    events = cluster.audited("operator")[since:]
+    return [event for event in events if event.get("objectRef", {}).get("resource") not in (None, "leases")]
+
+
+def test_two_hundred_runs_at_once_are_started_in_turn_with_few_requests(
+    cluster, namespace, bucket, start, eventually, without_kuberay
+):
+    polls = {"POLL_STARTING_SECONDS": "5", "POLL_RUNNING_SECONDS": "15", "STATUS_INTERVAL_SECONDS": "10"}
+    operator = start(**polls)
+    runs = [Run(cluster, namespace, bucket, f"run-{number:03d}") for number in range(MANY)]
+    before, began = len(cluster.audited("operator")), time.monotonic()
+    cluster.apply(*(run.described() for run in runs), actor="user")
+    applied = time.monotonic() - began
+    eventually(lambda: len(runs[0].ray_jobs()) == MANY, seconds=300, pause=1)
+    took = time.monotonic() - began
+    eventually(lambda: len(list_started(runs[0])) == MANY, seconds=60, pause=1)
+
+    asked = asked_by_operator(cluster, before)
+    made = [e for e in asked if (e["verb"], e["objectRef"]["resource"]) == ("create", "events")]
+    changes = [e for e in asked if e["verb"] in ("create", "update", "patch", "delete")]
+    print(f"{MANY} runs applied in {applied:.0f} s, started in {took:.0f} s")
+    print(f"{len(asked)} requests, {len(made)} of them events")
+    assert len(asked) < 16 * MANY
+    assert {job["metadata"]["labels"]["autolfads.dev/attempt"] for job in runs[0].ray_jobs().values()} == {
+        "1"
+    }
+    most = collections.Counter(event["objectRef"].get("name") for event in changes).most_common(1)[0]
+    assert most[1] < 12, most
+    check_that_nobody_was_overtaken(runs[0])
+
+    before, calm = len(cluster.audited("operator")), 20
+    time.sleep(calm)
+    idle = asked_by_operator(cluster, before)
+    assert len(idle) < MANY * calm / 60, collections.Counter(
+        event["verb"] for event in idle
+    )  # one a minute each
+
+    late = Run(cluster, namespace, bucket, "late").apply()
+    began = time.monotonic()
+    eventually(lambda: late.name + "-a01" in late.ray_jobs(), seconds=20)
+    print(f"one more was started after {time.monotonic() - began:.1f} s")
+    assert operator.ask("/livez")[0] == 200
+    assert '"severity": "ERROR"' not in operator.log.read_text()
+    cluster.kubectl("delete", "alr", "--all", "-n", namespace, "--wait=false", actor="user")
+    eventually(lambda: not list_runs(late), seconds=300, pause=1)
+
+
+def list_runs(run):
+    return run.custom.list_namespaced_custom_object(*run.where)["items"]
+
+
+def list_started(run):
+    return [one for one in list_runs(run) if one.get("status", {}).get("attempt") == 1]
+
+
+def check_that_nobody_was_overtaken(run):
+    """Runs are started in the order in which they were made, near enough: eight are looked at together."""
+    made = {one["metadata"]["name"]: one["metadata"]["creationTimestamp"] for one in list_runs(run)}
+    started = {name: job["metadata"]["creationTimestamp"] for name, job in run.ray_jobs().items()}
+    waited = []
+    for name, when in made.items():
+        from_, to = (datetime.datetime.fromisoformat(time) for time in (when, started[f"{name}-a01"]))
+        waited.append((to - from_).total_seconds())
+    print(f"waited {min(waited):.0f} to {max(waited):.0f} s, on average {sum(waited) / len(waited):.0f} s")
+    ranks = [sorted(started.values()).index(started[f"{name}-a01"]) for name in sorted(made, key=made.get)]
+    late = max(rank - place for place, rank in enumerate(ranks))
+    assert late < MANY / 4, ranks
