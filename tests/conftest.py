@@ -46,7 +46,7 @@ CLUSTER = "cluster"
 
 def _company(item):
     """Which tests share a process when several work (`pytest -n`): those that share expensive fixtures."""
-    if "cluster" in item.fixturenames or "_running" in item.fixturenames:
+    if "_running" in item.fixturenames:  # of tests/kube/conftest.py
         return CLUSTER
     place = item.path.relative_to(Path(__file__).parent).parts
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])

@@ -398,7 +398,7 @@ STATUS = {
     "attempt": 2,
     "progress": {"summary": "12/50", "workersReady": "3/4"},
     "best": {"metric": "0.2113"},
-    "cost": {"estimate": "4.20"},
+    "cost": {"estimate": "4.20", "summary": "4.20 USD"},
     "rayJobName": "reach-a02",
     "message": "training generation 13",
 }
@@ -435,7 +435,7 @@ def test_kubectl_get_shows_how_it_goes_by_every_name(shown, name):
         "GEN": "12/50",
         "BEST": "0.2113",
         "WORKERS": "3/4",
-        "COST": "4.20",
+        "COST": "4.20 USD",
     }
 
 
