@@ -5,7 +5,6 @@ nothing of cohorts and workers.
 """
 
 import logging
-import time
 import warnings
 from collections.abc import Mapping
 
@@ -18,8 +17,6 @@ from lfads_worker.execution.ray_environment import PrivateRay
 
 # Shared memory for the recording, states and posterior averages on their way; only what is used is taken.
 OBJECT_STORE_BYTES = 2**30
-# Ray itself ends a driver after 60 s without its control process, in words of its own.
-SECONDS_BETWEEN_LOOKS, CONTROL_PATIENCE_SECONDS = 3.0, 12.0
 
 
 class RayConnection:
@@ -38,10 +35,8 @@ class RayConnection:
           DeviceError: if the cluster cannot be joined.
         """
         self._private = None if address else PrivateRay()
-        self._heard_at = self._looked_at = time.monotonic()
         try:
             _start(address, workers, gpus, environment)
-            self._control = str(ray.get_runtime_context().gcs_address)
         except BaseException:  # an interrupt, too, must not leave processes behind
             self.close()
             raise
@@ -49,25 +44,6 @@ class RayConnection:
     def has_node(self, node: str) -> bool:
         """Whether a machine is part of the cluster, and lives."""
         return any(one["Alive"] for one in ray.nodes() if one["NodeID"] == node)
-
-    def require_control(self) -> None:
-        """Checks now and then that Ray's control process answers; without it, Ray soon ends this process too.
-
-        Raises:
-          DeviceError: if it has not answered for a while.
-        """
-        now = time.monotonic()
-        if now - self._looked_at < SECONDS_BETWEEN_LOOKS:
-            return
-        self._looked_at = now
-        if ray_environment.is_reachable(self._control, SECONDS_BETWEEN_LOOKS):
-            self._heard_at = now
-        elif now - self._heard_at > CONTROL_PATIENCE_SECONDS:
-            raise DeviceError(
-                f"Ray: wanted its control process at {self._control} to answer, found that it is gone; most "
-                "often the machine was out of memory: run the same command again, with fewer --workers if it "
-                "happens again"
-            )
 
     def close(self) -> None:
         """Ends what was started; may be called twice."""

@@ -61,16 +61,6 @@ def require_reachable(address: str, patience_seconds: float = 10.0) -> None:
         time.sleep(SECONDS_BETWEEN_REMOVALS)
 
 
-def is_reachable(address: str, timeout_seconds: float) -> bool:
-    """Whether something listens at host:port."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=timeout_seconds).close()
-    except OSError:
-        return False
-    return True
-
-
 class PrivateRay:
     """A token and a temporary folder for a Ray that only this process uses, until closed."""
 

@@ -147,7 +147,6 @@ class RayPool(CohortPool):
         for reference in ready:
             if reference in starting:
                 self._greet(starting[reference])
-        self._ray.require_control()
         if not self._there:
             self._while_waiting()
         self._tell_of_waiting()
