@@ -115,7 +115,7 @@ class Bench:
         """What the plot shows over time; seconds since the beginning."""
         samples = list(self.sampler.samples)
         calls = Counter(
-            int((at - self.began) // BIN_SECONDS) for at, _, _ in asked(self.laboratory.cluster.audit_log)
+            int((call.at - self.began) // BIN_SECONDS) for call in asked(self.laboratory.cluster.audit_log)
         )
         return {
             "seconds": [sample.at - self.began for sample in samples],

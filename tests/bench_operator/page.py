@@ -111,6 +111,9 @@ def table(found: Found) -> str:
             row("commits that no status showed", "commits_not_seen"),
             row("memory, MiB: largest", "memory_mib", "max"),
             row("Kubernetes API calls a minute", "api_calls_a_minute"),
+            triple(
+                "the API server's own time for one, s: median / p95", "api_answer_seconds", "median", "p95"
+            ),
             row("store calls a minute", "store_calls_per_minute"),
             row("status writes a minute", "status_writes_per_minute"),
             row("looks a minute", "looks_per_minute"),
@@ -142,8 +145,12 @@ def _moments(found: Found) -> str:
         calls = f"{stretch['api_calls']} in {stretch['seconds']:.0f} s"
         lags = f"{_number(lag['median'])} / {_number(lag['max'])}"
         memory = _number(_at(stretch, ("memory_mib", "max")))
-        rows.append((stretch["name"], "; ".join(words), calls, memory, lags))
-    head = ("moment", "what was seen", "API calls", "memory, MiB", "status lag, s: median / max")
+        answer = _number(stretch["api_answer_seconds"]["median"])
+        rows.append((stretch["name"], "; ".join(words), calls, answer, memory, lags))
+    head = (
+        *("moment", "what was seen", "API calls", "the server's time for one, s: median", "memory, MiB"),
+        "status lag, s: median / max",
+    )
     return _rows(head, rows)
 
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -129,8 +130,17 @@ def _quantile(counts: Sequence[tuple[float, float]], rank: float) -> float:
     return below_edge
 
 
-def asked(audit_log: Path) -> list[tuple[float, str, str]]:
-    """What the API server was asked: time, verb, resource; a watch once."""
+class Call(NamedTuple):
+    """A request to the API server; a watch is one."""
+
+    at: float
+    verb: str
+    resource: str
+    seconds: float  # until the server had answered
+
+
+def asked(audit_log: Path) -> list[Call]:
+    """What the API server was asked, in its order."""
     found, known = [], set()
     for line in audit_log.read_text(encoding="utf-8").splitlines():
         if not line.endswith("}"):  # half written
@@ -139,20 +149,22 @@ def asked(audit_log: Path) -> list[tuple[float, str, str]]:
         if event["auditID"] in known:
             continue
         known.add(event["auditID"])
-        at = datetime.datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+        at, answered = (
+            datetime.datetime.fromisoformat(event[name]).timestamp()
+            for name in ("requestReceivedTimestamp", "stageTimestamp")
+        )
         what = event.get("objectRef") or {}
         resource = "/".join(word for word in (what.get("resource"), what.get("subresource")) if word)
-        found.append((at, event["verb"], resource or "what is served"))
+        found.append(Call(at, event["verb"], resource or "what is served", answered - at))
     return found
 
 
-def per_minute(
-    calls: Sequence[tuple[float, str, str]], began: float, ended: float
-) -> dict[str, dict[str, float]]:
+def per_minute(calls: Sequence[Call], began: float, ended: float) -> dict[str, dict[str, float]]:
     """Calls a minute, by verb and by verb and resource."""
     minutes = (ended - began) / 60
-    here = [(verb, resource) for at, verb, resource in calls if began <= at < ended]
-    verbs, both = Counter(verb for verb, _ in here), Counter(f"{verb} {what}" for verb, what in here)
+    here = [call for call in calls if began <= call.at < ended]
+    verbs = Counter(call.verb for call in here)
+    both = Counter(f"{call.verb} {call.resource}" for call in here)
     return {
         "by_verb": {name: number / minutes for name, number in verbs.most_common()},
         "by_verb_and_resource": {name: number / minutes for name, number in both.most_common()},

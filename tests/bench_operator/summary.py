@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_operator.sampling import Sample, histogram_quantiles, per_minute
+from bench_operator.sampling import Call, Sample, histogram_quantiles, per_minute
 
 Commits = Sequence[tuple[str, int, float]]
-Calls = Sequence[tuple[float, str, str]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def commits_of(path: Path) -> Commits:
 def summary(
     stretch: Stretch,
     samples: Sequence[Sample],
-    calls: Calls,
+    calls: Sequence[Call],
     commits: Commits,
     lag_seconds: Callable[[str, int, float], float | None],
 ) -> dict[str, Any]:
@@ -48,7 +47,8 @@ def summary(
     began, ended = stretch.began, stretch.ended
     here = [(run, generation, at) for run, generation, at in commits if began <= at < ended]
     lags = sorted(lag for lag in (lag_seconds(*commit) for commit in here) if lag is not None)
-    number_of_calls = sum(began <= at < ended for at, _, _ in calls)
+    answers = sorted(call.seconds for call in calls if began <= call.at < ended and call.verb != "watch")
+    number_of_calls = sum(began <= call.at < ended for call in calls)
     return {
         "name": stretch.name,
         "runs": stretch.runs,
@@ -61,6 +61,7 @@ def summary(
         "status_lag_seconds": spread(lags),
         "api_calls_per_minute": per_minute(calls, began, ended),
         "api_calls": number_of_calls,
+        "api_answer_seconds": spread(answers),
         "api_calls_a_minute": 60 * number_of_calls / (ended - began),
         **(_of_operator(samples, stretch.runs) if len(samples) > 1 else {}),
     }

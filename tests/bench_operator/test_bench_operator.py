@@ -9,7 +9,7 @@ import pytest
 
 from bench_operator import page
 from bench_operator.laboratory import with_address
-from bench_operator.sampling import Sample, histogram_quantiles, per_minute
+from bench_operator.sampling import Call, Sample, histogram_quantiles, per_minute
 from bench_operator.summary import spread
 from kube.cluster import ROOT
 
@@ -30,7 +30,8 @@ def test_quantiles_of_a_histogram_are_those_between_two_samples():
 
 
 def test_calls_are_counted_within_the_stretch_only():
-    calls = [(9.0, "get", "pods"), (10.0, "get", "pods"), (39.0, "patch", "runs"), (40.0, "get", "pods")]
+    asked = [(9.0, "get"), (10.0, "get"), (39.0, "patch"), (40.0, "get")]
+    calls = [Call(at, verb, "pods", 0.01) for at, verb in asked]
 
     assert per_minute(calls, 10, 40)["by_verb"] == {"get": 2.0, "patch": 2.0}
 
