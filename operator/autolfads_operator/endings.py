@@ -84,8 +84,9 @@ _SAID_BY_KUBERAY = {
     "ValidationFailed": Reason.INVALID_SPEC,
 }
 
-# Ray's words for a driver that got SIGKILL, which nobody sends but the kernel when memory is full.
-_KILLED = re.compile(r"failed with exit code (-9|137)\b")
+# Ray's words for a process that it ended because memory was nearly full, and for a driver that got SIGKILL,
+# which nobody sends but the kernel when it is full.
+_KILLED = re.compile(r"node running low on memory|failed with exit code (-9|137)\b")
 
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 

@@ -20,9 +20,9 @@ TRAINED = ("manifest.json", "generations/", "checkpoints/")
 
 @pytest.fixture(scope="module")
 def long_recording(tmp_path_factory):
-    """A small file that takes a gigabyte to look at."""
+    """A small file that takes gigabytes to look at: with barely too much, a head crawls for minutes."""
     path = tmp_path_factory.mktemp("long") / "long.h5"
-    rng, shape = np.random.default_rng(0), (400, 1500, 200)
+    rng, shape = np.random.default_rng(0), (1200, 1500, 200)
     with h5py.File(path, "w") as file:
         spikes = file.create_dataset("spikes", shape, "u1", chunks=(1, *shape[1:]), compression=1)
         for trial in range(len(spikes)):

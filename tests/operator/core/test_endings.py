@@ -109,10 +109,17 @@ def test_a_driver_that_ended_while_the_store_was_away_is_no_failed_driver(ended)
     assert situation.spec.output.uri in found.message
 
 
-@pytest.mark.parametrize("code", ["-9", "137"])
-def test_a_driver_that_the_kernel_killed_in_a_head_that_lives_ran_out_of_memory_too(ended, code):
-    said = f"Job entrypoint command failed with exit code {code}, last available logs: 19 lines"
-
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            "Job entrypoint command failed with exit code -9, last available logs: 19 lines", id="-9"
+        ),
+        pytest.param("Job entrypoint command failed with exit code 137. No logs available.", id="137"),
+        pytest.param("1 worker(s) were killed due to the node running low on memory.\n", id="by Ray"),
+    ],
+)
+def test_a_driver_that_was_killed_for_memory_in_a_head_that_lives_ran_out_of_it_too(ended, said):
     found = endings.ended_by_itself(ended(reason="AppFailed", message=said, **FAILED))
 
     assert found.reason is Reason.HEAD_OUT_OF_MEMORY
