@@ -141,6 +141,10 @@ def test_a_head_that_lives_on_unreachable_writes_nothing_more_once_it_is_refused
     eventually(lambda: lorenz.generations >= 1, seconds=600)
     committed = lorenz.drivers()
     cut_off(cluster, doomed_node, worker_node)
+    eventually(lambda: "deletionTimestamp" in lorenz.ray_jobs()["lorenz-a01"]["metadata"], seconds=120)
+    # Here KubeRay asks heads through the API server, which waits for minutes where a connection was cut. In a
+    # cluster it asks them itself, for 2 s.
+    cluster.kuberay.restart()
     eventually(lambda: lorenz.manifest().attempt == 2, seconds=300)
 
     def old_drives():

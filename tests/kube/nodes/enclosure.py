@@ -58,7 +58,7 @@ class Enclosure:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._outer: subprocess.Popen[bytes] | None = None
         self._programs: list[subprocess.Popen[bytes]] = []
-        self._cable = ""
+        self._cable = self.pods = ""
         try:
             _make_cgroups(self.cgroup)
             self.pid = self._start_namespaces()
@@ -136,8 +136,9 @@ class Enclosure:
         self.run("ip", "route", "replace", "default", "via", self.address[:-1] + "1")
 
     def disconnect(self) -> None:
-        """Pull the cable: everything inside goes on, unreachable."""
+        """Pull the cable: everything inside goes on, unreachable; who calls a pod is told so at once."""
         _do("ip", "link", "set", self._cable, "down")
+        _do("ip", "route", "replace", "unreachable", self.pods)
 
     def run(self, *words: str | Path, **options) -> str:
         """What a command inside prints."""
@@ -185,6 +186,7 @@ class Enclosure:
             outer.wait()
         if self._cable:
             _try("ip", "link", "delete", self._cable)
+            _try("ip", "route", "delete", "unreachable", self.pods)  # of a cable that was pulled
             _try("nft", "delete", "table", "ip", _table(self._cable))
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ def make_store(push: Push, tags: Iterable[str], folder: Path) -> None:
     try:
         containerd = Containerd(machine)
         containerd.import_image(pause)
+        pause.unlink()
         for tag in tags:
             with push(tag, f"docker-archive:{pipe}:{tag}") as pushing:
                 containerd.import_image(pipe)
