@@ -28,6 +28,7 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, which reads the groups, would else come first and find none
 def pytest_collection_modifyitems(items):
     """Marks tests by their fixtures; XLA is slow: a compilation takes longer than a thousand unit tests."""
     for item in items:
@@ -41,14 +42,21 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: CLUSTER not in str(item.get_closest_marker("xdist_group")))
 
 
+def pytest_collection_finish(session):
+    if getattr(session.config.option, "loadgroup", False) and session.items:
+        assert "@" in session.items[0].nodeid, (
+            "pytest-xdist has lost the groups: every process wants a cluster"
+        )
+
+
 CLUSTER = "cluster"
 
 
 def _company(item):
     """Which tests share a process when several work (`pytest -n`): those that share expensive fixtures."""
-    if "_running" in item.fixturenames:  # of tests/kube/conftest.py
-        return CLUSTER
     place = item.path.relative_to(Path(__file__).parent).parts
+    if place[0] == "kube" or "_running" in item.fixturenames:  # of tests/kube/conftest.py
+        return CLUSTER
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
 
 
