@@ -24,6 +24,9 @@ QUICK = {
     "pollRunningSeconds": 0.5,
     "statusIntervalSeconds": 0.2,
     "deleteWaitSeconds": 2,
+    "leaseSeconds": 8,
+    "leaseRenewSeconds": 1,
+    "leaseGiveUpSeconds": 6,
     "logLevel": "DEBUG",
 }
 SMALL = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}

@@ -147,7 +147,7 @@ def a_run_of_the_same_name_is_elsewhere(stage):
 
     assert list(owners) == list(owners.values())
     assert len(owners) == 2
-    assert left == ["lease.json"]
+    assert left in (["lease.json"], ["cost.json", "lease.json"])  # what its machines cost stays known
     stage.passes(1)
 
 
@@ -158,11 +158,16 @@ def kuberay_is_restarted(stage):
     finally:
         asked = len(stage.cluster.audited("kuberay"))
         stage.cluster.kuberay.start()
-    stage.eventually(lambda: len(stage.cluster.audited("kuberay")) > asked + 20)
+    stage.eventually(lambda: any(map(asks_head, stage.cluster.audited("kuberay")[asked:])))
 
     stage.passes(1)
-    assert stage.run.condition("KubeRayCompatible")["status"] == "True"
+    assert stage.run.condition("KubeRayCompatible")["reason"] != "KubeRayMissing"
     assert stage.run.operator.ask("/readyz")[0] == 200
+
+
+def asks_head(event):
+    """Whether a request went to Ray's dashboard, how its driver does."""
+    return event.get("objectRef", {}).get("subresource") == "proxy"
 
 
 def the_api_server_is_away_for_two_minutes(stage):
@@ -182,11 +187,8 @@ def the_api_server_is_away_for_two_minutes(stage):
     stage.eventually(lambda: stage.run.generations > during, seconds=60)
     stage.passes(2)
     assert stage.ended == [*ended, 3]
-    print(
-        "events", len(stage.run.events()) - events, "requests", len(stage.cluster.audited("operator")) - asked
-    )
-    assert len(stage.run.events()) - events < 30
-    assert len(stage.cluster.audited("operator")) - asked < 300
+    assert len(stage.run.events()) - events < 10
+    assert len(stage.cluster.audited("operator")) - asked < 200
 
 
 def the_run_ends_the_same(stage, expected):
@@ -258,11 +260,7 @@ def test_a_run_goes_on_untouched(
     with kept_running(lorenz.operator) as stage.ended:
         for fault in FAULTS:
             with subtests.test(fault.__name__):
-                began = time.monotonic()
                 fault(stage)
-                print(fault.__name__, round(time.monotonic() - began), "s, generation", lorenz.generations)
         for end in ENDS:
             with subtests.test(end.__name__):
-                began = time.monotonic()
                 end(stage, expected)
-                print(end.__name__, round(time.monotonic() - began), "s")

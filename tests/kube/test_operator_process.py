@@ -170,5 +170,6 @@ def test_an_idle_run_costs_next_to_nothing(cluster, run, start, eventually):
     time.sleep(15)
 
     assert operator.cpu_seconds - before < 0.6  # of 15 s, kopf's own included
-    others = [e for e in cluster.audited("operator")[asked:] if e["objectRef"]["resource"] != "leases"]
-    assert len(others) < 10
+    things = [event["objectRef"] for event in cluster.audited("operator")[asked:]]
+    # What earlier tests have left is still being cleaned up in namespaces of their own.
+    assert len([thing for thing in things if thing.get("namespace") == run.namespace]) < 10

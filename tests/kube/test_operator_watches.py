@@ -59,7 +59,9 @@ class Installation:
         for namespace, name in self._ray_jobs():
             self._cluster.kubectl("create", "namespace", namespace, check=False)  # it may have gone first
             free = ("patch", "rayjob", name, "-n", namespace, "--type=merge")
-            self._cluster.kubectl(*free, "-p", '{"metadata":{"finalizers":null}}')
+            self._cluster.kubectl(
+                *free, "-p", '{"metadata":{"finalizers":null}}', check=False
+            )  # or it is gone
         crds = [f"{kind}.ray.io" for kind in self.KINDS]
         self._cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=60s", *crds)
 

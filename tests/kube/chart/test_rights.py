@@ -64,8 +64,12 @@ def test_nothing_was_refused_to_the_operator(asked):
         # Nothing can be made in a namespace that is being deleted; no right would help.
         and "being terminated" not in event["responseStatus"].get("message", "")
     }
+    # An API server that is just starting refuses what it will let through once it has read the roles.
+    allowed = {
+        (event["verb"], event["requestURI"]) for event in asked if event["responseStatus"].get("code") == 200
+    }
 
-    assert refused == set()
+    assert refused - allowed == set()
 
 
 def test_no_right_is_unused(asked):

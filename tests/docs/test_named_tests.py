@@ -1,4 +1,4 @@
-"""The list of faults names tests that exist."""
+"""Documents name tests that exist."""
 
 import re
 
@@ -24,6 +24,15 @@ def test_the_page_of_faults_names_a_test_that_exists(file, test, subtest):
 
     assert f"def {test}(" in text
     assert not subtest or re.search(rf"\b{subtest}\b", text)
+
+
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda page: page.name
+)
+def test_every_path_of_tests_that_a_page_names_is_there(page):
+    named = re.findall(r"`(tests/[\w./-]+?)(?:::|`|\*)", page.read_text())
+
+    assert [path for path in named if not (ROOT / path).exists() and not list(ROOT.glob(f"{path}*"))] == []
 
 
 def test_every_fault_of_the_design_has_a_row():
