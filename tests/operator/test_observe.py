@@ -8,10 +8,11 @@ import pytest
 from autolfads_operator.api import ForbiddenError
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import RefusedError
+from autolfads_operator.folders import FULL_EVERY
 from autolfads_operator.kinds import CONFIG_MAPS, CRDS, NODES, PODS, RAY_JOBS, RUNS
 from autolfads_operator.manifests import names
 from autolfads_operator.metrics import Metrics
-from autolfads_operator.observe import FULL_EVERY, Observer
+from autolfads_operator.observe import Observer
 from autolfads_operator.observed import FolderProblem, KubeRay, Machine
 from autolfads_operator.reports import Reports
 from autolfads_spec.attempt import AttemptEnd, EndClass
