@@ -12,8 +12,8 @@ from autolfads_operator.conditions import Told
 from autolfads_operator.manifests import names
 from autolfads_operator.observed import Observed
 from autolfads_operator.situation import Situation
-from autolfads_operator.status import Verdict
 from autolfads_operator.terms import Terms
+from autolfads_operator.verdict import Verdict
 from autolfads_spec.status import Reason
 
 # Pods on a node that is gone can stay for so long; nobody wants to wait for them any longer.

@@ -10,16 +10,15 @@ failed attempts and paused seconds, whose sources go away.
 """
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 from autolfads_operator import budget, conditions, endings, headcount, pool_status, times
-from autolfads_operator.actions import Action
 from autolfads_operator.conditions import NOT_SO, Told
 from autolfads_operator.endings import Ending, Outcome
 from autolfads_operator.manifests import rayjob
 from autolfads_operator.observed import Observed
 from autolfads_operator.situation import Situation
+from autolfads_operator.verdict import Verdict
 from autolfads_spec.output import RunPaths
 from autolfads_spec.run import RunSpec
 from autolfads_spec.status import (
@@ -33,33 +32,6 @@ from autolfads_spec.status import (
 )
 
 MOST_ATTEMPTS = 10
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was decided about a run.
-
-    Attributes:
-      actions: what to do.
-      progressing: what becomes of it now.
-      wake_after_seconds: when to look again.
-      suspended: whether it is paused; Unknown while it is being.
-      ending: why the newest attempt is over, when this has just turned out.
-      complete: whether the run is.
-      failed: why the run failed, if it did.
-    """
-
-    actions: tuple[Action, ...]
-    progressing: Told
-    wake_after_seconds: float
-    suspended: Told = NOT_SO
-    ending: Ending | None = None
-    complete: Told = NOT_SO
-    failed: Told = NOT_SO
-
-    @property
-    def is_terminal(self) -> bool:
-        return "True" in (self.complete.status, self.failed.status)
 
 
 def projected(situation: Situation, verdict: Verdict) -> RunStatus:
