@@ -4,8 +4,8 @@
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# Two processes: the tests of the cluster mostly wait; the others compute meanwhile (tests/conftest.py).
-TOGETHER := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Three processes: the tests of the two clusters mostly wait; the others compute meanwhile (tests/conftest.py).
+TOGETHER := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help

@@ -38,8 +38,8 @@ def pytest_collection_modifyitems(items):
         if "storage_emulator" in names:
             item.add_marker(pytest.mark.gcs)
         item.add_marker(pytest.mark.xdist_group(_company(item)))
-    # The longest of all first: what uses the one cluster, mostly waiting, beside everything else.
-    items.sort(key=lambda item: CLUSTER not in str(item.get_closest_marker("xdist_group")))
+    # The longest first: what uses a cluster, mostly waiting, beside everything else.
+    items.sort(key=lambda item: (*WAITING, _company(item)).index(_company(item)))
 
 
 def pytest_collection_finish(session):
@@ -49,12 +49,15 @@ def pytest_collection_finish(session):
         )
 
 
-CLUSTER = "cluster"
+# Each has a cluster of its own: with a node on which pods really run, and without.
+NODE, CLUSTER = WAITING = ("node", "cluster")
 
 
 def _company(item):
     """Which tests share a process when several work (`pytest -n`): those that share expensive fixtures."""
     place = item.path.relative_to(Path(__file__).parent).parts
+    if "worker_node" in item.fixturenames or place[:2] == ("kube", "nodes"):
+        return NODE
     if place[0] == "kube" or "_running" in item.fixturenames:  # of tests/kube/conftest.py
         return CLUSTER
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])

@@ -41,6 +41,7 @@ KubeRay reaches Ray's dashboard through the API server's service proxy, so pod a
 from this machine, and no DNS is needed for that part.
 """
 
+import collections
 import re
 import uuid
 
@@ -67,6 +68,19 @@ from kube.storage import storage  # noqa: F401 (a fixture: a proxy before the bu
 def _running(tmp_path_factory):
     with running_cluster(tmp_path_factory.mktemp("cluster", numbered=True)) as cluster:
         yield cluster
+        assert refused(cluster.audited("operator")) == set(), "the chart's rights are too few"
+
+
+def refused(events):
+    """Requests of the operator that were refused for want of a right."""
+    answers = collections.defaultdict(list)
+    for event in events:
+        status = event.get("responseStatus", {})
+        # Nothing can be made in a namespace that is being deleted; no right would help.
+        if "being terminated" not in status.get("message", ""):
+            answers[event["verb"], event["requestURI"]].append(status.get("code"))
+    # An API server that is just starting refuses what it will let through once it has read the roles.
+    return {asked for asked, codes in answers.items() if 403 in codes and 200 not in codes}
 
 
 @pytest.fixture
