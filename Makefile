@@ -6,10 +6,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys;
 BIN := .venv/bin
 # Three processes: the tests of the two clusters mostly wait; the others compute meanwhile (tests/conftest.py).
 TOGETHER := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+FAST := -m "not ray and not slow and not kube and not gcs and not gpu"
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint unit test kills bench bench-operator check octave controlplane nodes helm chart crds images push sbom requirements demo clean
+.PHONY: help setup format lint unit test coverage kills bench bench-operator check octave controlplane nodes helm chart crds images push sbom requirements demo clean
 
 ##@ Use
 demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
@@ -31,7 +32,7 @@ lint: .venv/.dev ## Style, types and import contracts
 	$(BIN)/hadolint dockerfiles/*.Dockerfile
 
 unit: .venv/.dev ## The fast tests
-	$(BIN)/pytest -m "not ray and not slow and not kube and not gcs and not gpu" $(TOGETHER)
+	$(BIN)/pytest $(FAST) $(TOGETHER)
 
 check: lint octave unit ## Lint and fast tests
 
@@ -45,7 +46,10 @@ octave: ## Octave, which reads our MATLAB files in the tests
 	fi
 
 test: lint octave controlplane nodes helm ## Everything, set-up included: what CI runs
-	$(BIN)/pytest -m "not gpu" $(TOGETHER) --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -m "not gpu" $(TOGETHER)
+
+coverage: .venv/.dev ## Which lines the fast tests do not run
+	$(BIN)/pytest $(FAST) $(TOGETHER) --cov --cov-report=term:skip-covered
 
 kills: .venv/.dev ## Kill 200 runs at random moments and compare what they end with
 	AUTOLFADS_KILLS=200 $(BIN)/pytest -s tests/end_to_end/test_kills.py

@@ -1,6 +1,6 @@
 """What the operator did in the tests beside what the chart lets it do: nothing is unused.
 
-That nothing is missing is looked at when a cluster ends (../conftest.py). Comes last (conftest.py), and judges
+That none is missing is looked at when a cluster ends (../conftest.py). Comes last (conftest.py), and judges
 only when all of tests/kube was run: of a part it knows nothing.
 """
 
