@@ -124,7 +124,7 @@ def quota(situation: Situation) -> Told:
             "False",
             Reason.QUOTA_EXCEEDED,
             f"wanted at least {least} of {name}, found a limit of {found.limit:g}; {cure}, and the run goes "
-            "on by itself; nothing is made and nothing is paid for meanwhile",
+            "on by itself; no GPU machine is made or paid for meanwhile",
         )
     if found.limit < most:
         message = f"wanted {most} of {name}, found a limit of {found.limit:g}"
