@@ -83,8 +83,10 @@ def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
 ):
     assert "accepted: the spec is valid" in lorenz.operator.test()
     watch = lorenz.apply().watch()
-    eventually(lambda: len(lorenz.pods("worker")) == 2, seconds=300)
-    assert lorenz.condition("DataReady")["status"] == "True"  # not before
+    eventually(lambda: lorenz.pods("worker"), seconds=300)
+    assert lorenz.manifest().attempt == 1  # the driver has checked the recording: not a worker before
+    eventually(lambda: lorenz.condition("DataReady")["status"] == "True")
+    eventually(lambda: len(lorenz.pods("worker")) == 2)
     tokens = secrets(lorenz)
     eventually(lambda: any("lfads_worker run" in line for line in training_on(worker_node)))
     check_images(lorenz)
