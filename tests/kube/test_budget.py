@@ -157,7 +157,7 @@ def test_a_machine_costs_what_its_node_says_it_is_until_its_budget_is_used_up(
     patch = {"spec": {"budget": {"maxCost": "3000.00"}}}
     run.custom.patch_namespaced_custom_object(*run.where, run.name, patch)
     eventually(lambda: run.is_started(2), seconds=60)
-    assert run.condition("BudgetOK")["status"] == "True"
+    eventually(lambda: run.condition("BudgetOK")["status"] == "True")
 
 
 def test_a_used_up_budget_that_fails_asks_the_driver_for_results(run, trains, eventually):

@@ -140,8 +140,8 @@ def test_storage_that_is_away_is_told_and_only_a_driver_that_it_made_end_is_foll
     storage.fault = lambda request: lambda request, pass_on: refusal(503)
     storage_is("False")
     fail(run)
+    eventually(lambda: "waiting for the output folder" in run.condition("Progressing")["message"])
     time.sleep(4)
-    assert "waiting for the output folder" in run.condition("Progressing")["message"]
     assert list(run.ray_jobs()) == ["reach-a01"]  # nothing is started, nothing costs anything
     storage.fault = lambda request: None
     eventually(lambda: run.is_started(2), seconds=90)
