@@ -36,7 +36,7 @@ from lfads_worker.execution.pool import CohortPool, TrainerFactory
 from lfads_worker.execution.trainers import TensorFlowTrainer
 from lfads_worker.history import Position
 from lfads_worker.progress import Progress
-from lfads_worker.results import commit
+from lfads_worker.results import takeover
 from lfads_worker.results.collect import collect
 from lfads_worker.results.commit import Commits
 from lfads_worker.results.output import Output
@@ -124,7 +124,7 @@ def require_same_recording(run: AutoLFADSRun, output: Output) -> None:
             found = fingerprint(path)
     except (StoreError, OSError, ValueError, KeyError, DataError):
         return
-    commit.require_same_recording(run, trained_on, found)
+    takeover.require_same_recording(run, trained_on, found)
 
 
 def _has_version_of(run: AutoLFADSRun, output: Output, trained_on: str) -> bool:
@@ -140,7 +140,7 @@ def take_over(
 ) -> tuple[Prepared, Commits]:
     """Makes this process the run's driver; the run keeps the cut into cohorts that it began with."""
     run = prepared.run
-    commits = commit.take_over(
+    commits = takeover.take_over(
         output.store,
         run,
         prepared.data.fingerprint,
@@ -189,7 +189,7 @@ def train(
 
     attempt.look()
     attempt.require_wanted()
-    with commits.alive(interrupt=_thread.interrupt_main, at_heartbeat=attempt.look):
+    with commits.hold.alive(interrupt=_thread.interrupt_main, at_heartbeat=attempt.look):
         with prepared.choice.open(make_trainer(spec, data), while_waiting=attempt.require_wanted) as pool:
             on_pool(pool)
             driver = Driver(
@@ -206,7 +206,7 @@ def train(
             )
             posterior = pool.posterior_averages(best.state, 0, samples)
             weights = named_arrays(best.state.weights[0], pool.parameter_names_and_shapes())
-        commits.require_held()
+        commits.hold.renew()
         return collect(
             run,
             data,

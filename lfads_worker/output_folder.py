@@ -2,7 +2,7 @@
 
 A folder belongs to a run by the `run.yaml` in it, and for as long as a process trains there,
 to that process by a lock that ends with it, however it ends. Cloud Storage has no such locks:
-there the later of two processes takes the run over, see `results.commit`. Looks and decides;
+there the later of two processes takes the run over, see `results.takeover`. Looks and decides;
 all it writes is the lock, that `run.yaml` and the log.
 """
 

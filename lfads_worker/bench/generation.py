@@ -33,7 +33,7 @@ from lfads_worker.execution.environment import prepare_this_process
 from lfads_worker.execution.pool import TrainerFactory
 from lfads_worker.execution.trainers import TensorFlowTrainer
 from lfads_worker.history import GenerationRecord, Position
-from lfads_worker.results import commit
+from lfads_worker.results import takeover
 from lfads_worker.training.state import CohortTask
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def drive(
     with TemporaryDirectory() as folder:
         run = study.run(members, epochs, folder)
         cohorts = cut(members, cohort_size)
-        commits = commit.take_over(FolderStore(Path(folder)), run, study.data.fingerprint, cohorts, {})
+        commits = takeover.take_over(FolderStore(Path(folder)), run, study.data.fingerprint, cohorts, {})
 
         def on_generation(position: Position) -> None:
             began = time.monotonic()

@@ -51,6 +51,17 @@ def to_document(
     )
 
 
+def summary(document: manifest.GenerationRecord) -> manifest.BestMember:
+    """The best member of a generation and all before it, without its weights."""
+    best = document.best
+    return manifest.BestMember(
+        generation=best.generation,
+        member=best.member,
+        score=best.score,
+        hyperparameters=best.hyperparameters,
+    )
+
+
 def generation_of(document: manifest.GenerationRecord, logs: Sequence[EpochLog]) -> GenerationRecord:
     """The generation that a document tells of."""
     return GenerationRecord(

@@ -12,7 +12,7 @@ from autolfads_spec.store import open_store
 from lfads_worker import cli
 from lfads_worker.data.source import fingerprint
 from lfads_worker.execution.toy import ToyTrainer
-from lfads_worker.results import commit
+from lfads_worker.results import takeover
 from lfads_worker.training.averages import PosteriorAverages
 from toy_command import made_by
 
@@ -254,7 +254,7 @@ def test_a_driver_that_was_superseded_stops_and_leaves_everything_to_the_other(l
         def train_generation(self, task, progress=None):
             if (task.generation, task.cohort) == (1, 0):
                 found = fingerprint(lab.folder / "data.h5")
-                commit.take_over(lab.store, lab.spec, found, ((0, 1, 2),), {})
+                takeover.take_over(lab.store, lab.spec, found, ((0, 1, 2),), {})
                 versions.append({name: lab.store.version(name) for name in lab.store.names()})
             return super().train_generation(task, progress)
 

@@ -17,7 +17,7 @@ from lfads_worker.errors import DeviceError
 from lfads_worker.execution import choice
 from lfads_worker.execution.choice import Choice
 from lfads_worker.execution.toy import ToyTrainer
-from lfads_worker.results import commit
+from lfads_worker.results import takeover
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_driver_that_loses_the_run_while_it_trains_has_no_last_word(drive, sto
         def train_generation(self, task, progress=None):
             if (task.generation, task.cohort) == (1, 0):
                 run, found = cli.load_run(tmp_path / "run.yaml"), fingerprint(tmp_path / "data.h5")
-                commit.take_over(store, run, found, ((0,),), {}, attempt=2)
+                takeover.take_over(store, run, found, ((0,),), {}, attempt=2)
             return super().train_generation(task, progress)
 
     monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Superseded(1))

@@ -21,7 +21,7 @@ from lfads_worker.driver import Driver
 from lfads_worker.execution import choice
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.failures import EXIT_CODES
-from lfads_worker.results import commit
+from lfads_worker.results import takeover
 from lfads_worker.results.output import in_folder
 from lfads_worker.training.state import CohortState
 from toy_command import made_by
@@ -215,7 +215,7 @@ def test_a_driver_that_was_superseded_stops_and_says_so(invoke, spec_file, monke
         def train_generation(self, task, progress=None):
             if (task.generation, task.cohort) == (1, 0):
                 store = FolderStore(tmp_path / "out")
-                commit.take_over(store, load_run(spec_file), fingerprint(tmp_path / "data.h5"), ((0,),), {})
+                takeover.take_over(store, load_run(spec_file), fingerprint(tmp_path / "data.h5"), ((0,),), {})
             return super().train_generation(task, progress)
 
     monkeypatch.setattr(cli, "make_trainer", lambda spec, data: Superseded(1))

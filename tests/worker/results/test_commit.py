@@ -16,7 +16,7 @@ from lfads_worker.errors import FencedError, OutputError, RecordingChangedError
 from lfads_worker.execution.cohorts import cut
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
-from lfads_worker.results.commit import take_over
+from lfads_worker.results.takeover import take_over
 
 COHORTS = cut(5, 2)
 VERSIONS = {"tensorflow": "2.21.0", "missing": None}
@@ -345,7 +345,7 @@ class TestFencing:
         assert_same(histories[0], undisturbed)
         before = dict(store.files)
         with pytest.raises(FencedError):
-            first.require_held()
+            first.hold.renew()
         assert store.files == before
 
     def test_a_record_of_a_superseded_driver_is_replaced(self, run, store, undisturbed):
@@ -359,17 +359,17 @@ class TestFencing:
         commits = hold(run, store)
         store.fault = lambda number, name: StoreError("no answer")
         with pytest.raises(StoreError):
-            commits.require_held()
+            commits.hold.renew()
         store.fault = lambda number, name: None
 
-        commits.require_held()
+        commits.hold.renew()
 
     def test_a_manifest_that_was_removed_is_no_longer_ours(self, run, store):
         commits = hold(run, store)
         store.delete("manifest.json")
 
         with pytest.raises(FencedError):
-            commits.require_held()
+            commits.hold.renew()
 
 
 class TestHeartbeat:
@@ -378,7 +378,7 @@ class TestHeartbeat:
         commits = hold(run, store)
         written = len(store.writes)
 
-        with commits.alive(interrupt=lambda: None, seconds=0.005):
+        with commits.hold.alive(interrupt=lambda: None, seconds=0.005):
             wait_until(lambda: len(store.writes) > written + 2)
 
         written = len(store.writes)
@@ -391,7 +391,7 @@ class TestHeartbeat:
         interrupted = threading.Event()
 
         def wait_and_be_interrupted():
-            with commits.alive(interrupt=interrupted.set, seconds=0.005):
+            with commits.hold.alive(interrupt=interrupted.set, seconds=0.005):
                 hold(run, store)
                 assert interrupted.wait(5)
                 raise KeyboardInterrupt
@@ -400,14 +400,14 @@ class TestHeartbeat:
             wait_and_be_interrupted()
 
     def test_an_interrupt_of_the_user_stays_one(self, run, store):
-        with pytest.raises(KeyboardInterrupt), hold(run, store).alive(interrupt=lambda: None):
+        with pytest.raises(KeyboardInterrupt), hold(run, store).hold.alive(interrupt=lambda: None):
             raise KeyboardInterrupt
 
     def test_a_store_that_does_not_answer_is_only_told(self, run, store, caplog):
         commits = hold(run, store)
         store.fault = lambda number, name: StoreError("out of reach")
 
-        with commits.alive(interrupt=lambda: None, seconds=0.005):
+        with commits.hold.alive(interrupt=lambda: None, seconds=0.005):
             wait_until(lambda: "no heartbeat: out of reach" in caplog.text)
 
     @pytest.mark.parametrize("reachable", [True, False])
@@ -416,7 +416,7 @@ class TestHeartbeat:
         if not reachable:
             store.fault = lambda number, name: StoreError("out of reach")
 
-        with commits.alive(lambda: None, seconds=0.005, at_heartbeat=lambda: looks.append(1)):
+        with commits.hold.alive(lambda: None, seconds=0.005, at_heartbeat=lambda: looks.append(1)):
             wait_until(lambda: len(looks) > 2)
 
 

@@ -1,0 +1,131 @@
+"""A driver's hold on a run: the manifest, replaced only in place of the version that this driver knows.
+
+Every start of a driver replaces the manifest first, see `takeover`. So a driver that was superseded finds
+out with its next write, stops, and has changed nothing. What a generation consists of is unknown here.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from autolfads_spec.errors import ConflictError, StoreError
+from autolfads_spec.manifest import Manifest
+from autolfads_spec.store import Store
+from lfads_worker.errors import FencedError
+from lfads_worker.results import resume
+from lfads_worker.results.resume import NAMES
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 30.0
+
+
+class Hold:
+    """The manifest of a run, for as long as no other driver has taken the run over.
+
+    Attributes:
+      manifest: as this driver wrote it last.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, version: str) -> None:
+        self.manifest = manifest
+        self._store = store
+        self._version = version
+        self._lock = threading.Lock()  # the heartbeat is a thread of its own
+        self._fenced: FencedError | None = None
+
+    def renew(self, **changes: object) -> None:
+        """Writes the manifest with some fields changed, and the time as its heartbeat.
+
+        Raises:
+          FencedError: if another driver has taken the run over.
+          StoreError: if the store is full or refuses.
+        """
+        with self._lock:
+            if self._fenced is not None:
+                raise self._fenced
+            manifest = self.manifest.model_copy(update={**changes, "heartbeat": now()})
+            try:
+                self._version = _replace(self._store, manifest, self._version)
+            except FencedError as error:
+                self._fenced = error
+                raise
+            self.manifest = manifest
+
+    @contextlib.contextmanager
+    def alive(
+        self,
+        interrupt: Callable[[], None],
+        seconds: float = HEARTBEAT_SECONDS,
+        at_heartbeat: Callable[[], None] = lambda: None,
+    ) -> Iterator[None]:
+        """Renews the heartbeat now and then for as long as the context lasts.
+
+        Args:
+          interrupt: called from another thread when another driver has taken the run over; raises
+            KeyboardInterrupt in this one, which leaves the context as a FencedError.
+          seconds: between two heartbeats.
+          at_heartbeat: called after each, in that other thread.
+        """
+        ended = threading.Event()
+        thread = threading.Thread(
+            target=self._beat,
+            args=(ended, seconds, interrupt, at_heartbeat),
+            name="heartbeat",
+            daemon=True,
+        )
+        thread.start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self._fenced is not None:
+                raise self._fenced from None
+            raise
+        finally:
+            ended.set()
+            thread.join()
+
+    def _beat(
+        self,
+        ended: threading.Event,
+        seconds: float,
+        interrupt: Callable[[], None],
+        at_heartbeat: Callable[[], None],
+    ) -> None:
+        while not ended.wait(seconds):
+            try:
+                self.renew()
+            except FencedError:
+                interrupt()
+                return
+            except StoreError as error:  # the next commit will fail, or succeed
+                logger.warning("no heartbeat: %s", error)
+            at_heartbeat()
+
+
+def _replace(store: Store, manifest: Manifest, version: str) -> str:
+    content = manifest.to_bytes()
+    try:
+        return store.write(NAMES.manifest, content, version)
+    except ConflictError:
+        found, actual = resume.read_manifest(store)
+        # No other driver has our number: it was our own write, whose answer was lost.
+        if found is None or found.driver_epoch != manifest.driver_epoch:
+            raise taken(store, found) from None
+        return store.write(NAMES.manifest, content, actual)
+
+
+def taken(store: Store, manifest: Manifest | None) -> FencedError:
+    """What a driver is told that is superseded; `manifest` is the other one's, if it is known."""
+    who = f" ({manifest.driver}, since {manifest.heartbeat})" if manifest else ""
+    return FencedError(
+        f"output.uri: wanted to be the only driver of the run in {store.address}, found that another one has "
+        f"taken it over{who}; this one has stopped and left everything to the other"
+    )
+
+
+def now() -> str:
+    """The time as the manifest has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
