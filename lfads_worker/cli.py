@@ -1,36 +1,26 @@
 """The command `autolfads`: run, validate, report, infer, synthesize.
 
-Only reads arguments and talks to the user; what a run consists of is in `local_run`. Heavy
+Only reads arguments and prints answers; `run` is carried out by `run_command`. Heavy
 imports are inside the commands, so that `--help` and mistakes are answered at once.
 """
 
-import logging
-import os
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autolfads_spec import AutoLFADSRun, load_run
+from autolfads_spec import load_run
 from autolfads_spec.store import PATIENCE_SECONDS
-from lfads_worker import interruption, log, summary
-from lfads_worker.attempt import CountedAttempt, address_in, attempt_at
+from lfads_worker import run_command, summary
 from lfads_worker.failures import EXIT_CODES, told
 from lfads_worker.results.output import open_output
-from lfads_worker.session import LogFormat, Session
+from lfads_worker.session import LogFormat
 
 if TYPE_CHECKING:
     from lfads_worker.data.synthetic import SyntheticData
-    from lfads_worker.execution.device import Devices
-    from lfads_worker.local_run import Prepared
-    from lfads_worker.progress import Progress
-    from lfads_worker.results.commit import Commits
-    from lfads_worker.results.output import Output
 
-logger = logging.getLogger(__name__)
 
 # What trains cohorts; tests put a toy here. None: LFADS on TensorFlow.
 make_trainer: Any = None
@@ -123,79 +113,8 @@ def run(
     Rates, factors and all other results go to the output folder of RUN.YAML. A run that was interrupted goes
     on after its last committed generation. A folder that holds another run, or anything else, is left alone.
     """
-    with ExitStack() as stack:
-        command = f"autolfads run {spec_file}" + (f" --output {output}" if output else "")
-        session = Session(command, quiet, log_format)
-        stack.enter_context(
-            told(session.how_to_go_on, lambda: session.log_file, session.say, session.last_word)
-        )
-        stack.enter_context(interruption.prompt(lambda: f"interrupted: {session.how_to_go_on()}"))
-        progress, handler = session.displays()
-        stack.enter_context(log.to_console(handler, logging.WARNING if quiet else logging.INFO))
-        if attempt is not None:  # whatever is wrong with RUN.YAML, the operator is told if it can be
-            session.attempt = attempt_at(output or address_in(spec_file), attempt)
-        asked = _with_output(load_run(spec_file), output)
-        session.run = asked.metadata.name
-        opened = stack.enter_context(open_output(asked.spec.output.uri, store_patience))
-        if attempt is not None:
-            session.attempt = CountedAttempt(opened.store, attempt)
-        _run(asked, opened, workers, progress, session, stack)
-        session.finish(_finished(asked))
-
-
-def _run(
-    asked: AutoLFADSRun,
-    output: "Output",
-    workers: int | None,
-    progress: "Progress",
-    session: Session,
-    stack: ExitStack,
-) -> None:
-    from lfads_worker import output_folder
-    from lfads_worker.execution.pool import CohortPool
-    from lfads_worker.execution.trainers import TensorFlowTrainer
-    from lfads_worker.local_run import prepare, require_same_recording, take_over, train
-
-    attempt = session.attempt
-    attempt.begin()
-    if output_folder.inspect(asked, output, attempt.number) is output_folder.FolderState.FINISHED:
-        require_same_recording(asked, output)
-        session.show([_finished(asked)])
-        return
-    address = os.environ.get("RAY_ADDRESS")
-    in_cluster = attempt.number is not None and address is not None
-    devices = _devices(asked, in_cluster)
-    prepared = prepare(asked, workers, devices, address)
-    # An attempt is fenced by its number: it must not wait for an earlier one that nobody can reach.
-    if attempt.number is None:
-        stack.enter_context(output_folder.held(output))
-    # Again: it may have been another's until now.
-    state = output_folder.inspect(asked, output, attempt.number)
-    if state is output_folder.FolderState.FINISHED:
-        session.show([_finished(asked)])
-        return
-    output_folder.claim(asked, output)
-    log_file = stack.enter_context(output_folder.log_kept(output))
-    session.log_file = log_file if output.is_here else None
-    stack.enter_context(log.to_file(log_file))
-    prepared, commits = take_over(prepared, output, attempt)
-    session.commits = commits
-
-    session.show(summary.of_report(prepared.report))
-    _say_first(
-        prepared,
-        commits,
-        begun=state is output_folder.FolderState.BEGUN,
-        ignored=() if in_cluster else asked.spec.compute.ignored_locally(),
-        workers=workers,
-    )
-
-    def announce(pool: CohortPool) -> None:
-        logger.info("training on %s%s", pool.description, _why(workers, prepared, str(devices)))
-        interruption.interrupt_when_terminated(stack)  # once more: Ray has set its own way
-
-    results = train(prepared, commits, output, progress, make_trainer or TensorFlowTrainer, announce, attempt)
-    session.show(summary.of_results(results, asked.spec.output.uri))
+    asked = run_command.Asked(spec_file, output, workers, attempt, store_patience)
+    run_command.carry_out(asked, quiet, log_format, make_trainer)
 
 
 @app.command()
@@ -354,66 +273,6 @@ def _write_synthetic(made: "SyntheticData", path: Path, overwrite: bool) -> None
 def main() -> None:
     """The console command."""
     app(prog_name="autolfads")
-
-
-def _with_output(asked: AutoLFADSRun, output: str | None) -> AutoLFADSRun:
-    if output is None:
-        return asked
-    # Loaded anew, so that the rules of the spec hold for the folder too.
-    document = asked.model_dump(mode="json", by_alias=True, exclude_none=True)
-    document["spec"]["output"]["uri"] = output
-    return load_run(document)
-
-
-def _devices(asked: AutoLFADSRun, in_cluster: bool) -> "Devices":
-    """What it is trained on: in a cluster what the spec asks for, since the head trains nothing."""
-    from lfads_worker.execution.device import Devices, find_devices
-
-    if not in_cluster:
-        return find_devices()
-    compute = asked.spec.compute
-    return Devices.of_cluster(
-        compute.accelerator.type if compute.accelerator else None, compute.workers.desired
-    )
-
-
-def _finished(asked: AutoLFADSRun) -> str:
-    return f"{asked.metadata.name} is finished: its results are in {asked.spec.output.uri}"
-
-
-def _say_first(
-    prepared: "Prepared", commits: "Commits", begun: bool, ignored: Sequence[str], workers: int | None
-) -> None:
-    """What the user should know before it starts."""
-    spec = prepared.run.spec
-    if ignored:
-        logger.info("ignored on this machine: %s", ", ".join(f"compute.{name}" for name in ignored))
-    for warning in prepared.report.warnings:
-        logger.warning("%s", warning)
-    if workers is not None and workers > prepared.choice.workers:
-        logger.info(
-            "%d workers would find %d cohorts only: training with %d",
-            workers,
-            len(prepared.cohorts),
-            prepared.choice.workers,
-        )
-    logger.info(
-        "%s: %s", prepared.run.metadata.name, summary.size_of(prepared.run.spec, len(prepared.cohorts))
-    )
-    if commits.start is not None:
-        logger.info(
-            "going on after generation %d: %s",
-            commits.generation,
-            summary.committed(commits.start.generations),
-        )
-    elif begun:
-        logger.info("%s holds this run without a committed generation; it starts again", spec.output.uri)
-
-
-def _why(workers: int | None, prepared: "Prepared", devices: str) -> str:
-    if workers is not None or prepared.choice.address:
-        return ""
-    return f" (this machine has {devices}; --workers chooses another number)"
 
 
 def _print(lines: Iterable[str]) -> None:
