@@ -181,7 +181,9 @@ class Actor:
             changed = await self._api.patch(RUNS, run.namespace, run.name, operations)
         except RefusedError as error:
             raise OutdatedError(str(error)) from error
-        if changed is not None and wanted:
+        if changed is None:  # left behind in a namespace that is gone, it would be tried for ever
+            raise OutdatedError(f"wanted to change the finalizers of {run.name}, found it gone meanwhile")
+        if wanted:
             self._cache.put(RUNS, changed)
 
     async def _post_event(self, action: actions.PostEvent, run: CustomResource) -> None:

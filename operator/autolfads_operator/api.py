@@ -25,6 +25,8 @@ from autolfads_operator.metrics import Metrics
 from autolfads_operator.settings import OperatorSettings
 
 PAGE = 250  # objects; keeps the server's and our memory flat when there are thousands
+# aiohttp ends TLS connections in the background and asks for a moment before the loop is closed.
+TLS_END_SECONDS = 0.25
 _NAME_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -108,6 +110,7 @@ class KubeApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(TLS_END_SECONDS)
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         """The object, or None where there is none (or no such kind)."""

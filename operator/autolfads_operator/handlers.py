@@ -18,7 +18,7 @@ from typing import Any
 
 import kopf
 
-from autolfads_operator.api import KubeApi
+from autolfads_operator.api import TLS_END_SECONDS, KubeApi
 from autolfads_operator.cache import Cache
 from autolfads_operator.kinds import PODS, RAY_CLUSTERS, RAY_JOBS, RUNS, Kind, Object
 from autolfads_operator.manifests.names import ALL_RUNS_SELECTOR
@@ -119,6 +119,7 @@ class Watches:
             standalone=True,
             stop_flag=stop,
         )
+        await asyncio.sleep(TLS_END_SECONDS)
 
     def _registry(self, main: asyncio.AbstractEventLoop, note: Callable[..., None]) -> kopf.OperatorRegistry:
         """A handler for each kind, and the credentials of `api`."""

@@ -93,6 +93,12 @@ class Cluster:
         for process in missing:
             process.wait_until_ready()
 
+    def start_clients_anew(self) -> None:
+        """After an outage: each would sleep out a pause that has grown to half a minute."""
+        for process in (self.controller_manager, self.scheduler, self.kwok, self.kuberay):
+            process.kill()
+        self.start_missing()
+
     def stop(self) -> None:
         """End every process, the last started first, and forget the data."""
         for api in self._clients.values():

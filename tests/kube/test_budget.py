@@ -140,7 +140,7 @@ def test_a_machine_costs_what_its_node_says_it_is_until_its_budget_is_used_up(
     end_as_paused(run, generation=1)
 
     eventually(lambda: run.status["phase"] == "Suspended", seconds=90)
-    assert not machines_there(run)
+    eventually(lambda: not machines_there(run))
     assert run.condition("Suspended")["reason"] == "BudgetExceeded"
     assert run.status["attempts"][0]["endReason"] == "BudgetExceeded"
     assert run.status["progress"]["summary"] == "2/4"
