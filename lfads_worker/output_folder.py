@@ -2,8 +2,9 @@
 
 A folder belongs to a run by the `run.yaml` in it, and for as long as a process trains there,
 to that process by a lock that ends with it, however it ends. Cloud Storage has no such locks:
-there the later of two processes takes the run over, see `results.takeover`. Looks and decides;
-all it writes is the lock, that `run.yaml` and the log.
+there the later of two processes takes the run over, see `results.takeover`. Of what a run is asked
+for, only what `autolfads_spec` lets change may differ from that `run.yaml`. Looks and decides; all it
+writes is the lock, that `run.yaml` and the log. When a finished run goes further, it is unmarked here.
 """
 
 import fcntl
@@ -20,6 +21,7 @@ from autolfads_spec import AutoLFADSRun, RunPaths, SpecError, dump_run, load_run
 from autolfads_spec.errors import MissingError, StoreError
 from autolfads_spec.store import Expected, Store
 from lfads_worker.errors import FencedError, OutputError, OutputTakenError
+from lfads_worker.results import resume as resuming
 from lfads_worker.results.files import remove_leftovers
 from lfads_worker.results.output import Output
 
@@ -30,6 +32,8 @@ LOG_NAME = "autolfads.log"
 LOCK_NAME = ".autolfads.lock"
 # What operator and drivers tell each other; the operator writes some of it before there is a run.
 OF_OPERATOR = (NAMES.lease, NAMES.wish, NAMES.cost, "attempts")
+# Fields of `spec.population` that the API lets change while the run trains; `generations` only grows.
+MAY_CHANGE = ("stopping", "generations")
 # More than these are counted, not listed.
 SHOWN_DIFFERENCES = 4
 
@@ -86,8 +90,14 @@ def _inspect(run: AutoLFADSRun, store: Store) -> FolderState:
             "give another folder, or move what is in it"
         )
     finished = NAMES.results in content
-    _check_same_run(run, store, finished)
-    return FolderState.FINISHED if finished else FolderState.BEGUN
+    theirs, _ = _check_same_run(run, store, finished)
+    if not finished:
+        return FolderState.BEGUN
+    if _goes_further(run, theirs):
+        _require_room_for_more(run, store)
+        return FolderState.BEGUN
+    _check_same_results(run, theirs, store)
+    return FolderState.FINISHED
 
 
 @contextmanager
@@ -128,7 +138,7 @@ def held(output: Output) -> Iterator[None]:
 
 
 def claim(run: AutoLFADSRun, output: Output) -> None:
-    """Puts the run's name on its folder, which must be held.
+    """Puts the run's name on its folder, which must be held; one that goes further is finished no longer.
 
     Raises:
       OutputError: if it is another run's by now.
@@ -136,7 +146,10 @@ def claim(run: AutoLFADSRun, output: Output) -> None:
     remove_leftovers(output.folder)
     expected: str | Expected = Expected.NOTHING
     with suppress(MissingError):
-        expected = _check_same_run(run, output.store, finished=False)
+        theirs, expected = _check_same_run(run, output.store, finished=False)
+        if _goes_further(run, theirs):
+            for name in (NAMES.results, *_asked_for_no_longer(run, output.store)):
+                output.store.delete(name)
     output.store.write(NAMES.run_yaml, dump_run(run).encode(), expected)
 
 
@@ -162,8 +175,8 @@ def publish_log(output: Output) -> None:
         logger.warning("the log stays as it was: %s", error)
 
 
-def _check_same_run(run: AutoLFADSRun, store: Store, finished: bool) -> str:
-    """The version of the run.yaml in the folder, which must be this run's."""
+def _check_same_run(run: AutoLFADSRun, store: Store, finished: bool) -> tuple[AutoLFADSRun, str]:
+    """The run.yaml in the folder, which must be this run's, and its version."""
     what = "finished results" if finished else "the beginning"
     stored = store.read(NAMES.run_yaml)
     try:
@@ -171,7 +184,8 @@ def _check_same_run(run: AutoLFADSRun, store: Store, finished: bool) -> str:
     except SpecError as error:
         raise OutputTakenError(
             f"output.uri: wanted an empty folder or one of this run, found {what} of a run whose settings "
-            f"cannot be read ({RunPaths(store.address).run_yaml}); give another folder"
+            f"cannot be read ({RunPaths(store.address).run_yaml}); put that run's YAML there again if it is "
+            "this run, else give another folder"
         ) from error
     different = list(_differences(_identity(theirs), _identity(run)))
     if different:
@@ -180,7 +194,51 @@ def _check_same_run(run: AutoLFADSRun, store: Store, finished: bool) -> str:
             f"{theirs.metadata.name} with other settings in {store.address}: "
             f"{_some(different, SHOWN_DIFFERENCES)}; give another folder, or remove this one"
         )
-    return stored.version
+    before, now = theirs.spec.population.generations, run.spec.population.generations
+    if now < before:
+        raise OutputTakenError(
+            f"population.generations: wanted at least {before}, with which the run in {store.address} was "
+            f"last asked for, found {now}; it may only grow: give {before} or more, or another output.uri"
+        )
+    return theirs, stored.version
+
+
+def _goes_further(run: AutoLFADSRun, theirs: AutoLFADSRun) -> bool:
+    return run.spec.population.generations > theirs.spec.population.generations
+
+
+def _asked_for_no_longer(run: AutoLFADSRun, store: Store) -> Iterator[str]:
+    """What a finished run left that it will not write anew when it ends once more."""
+    asked = run.spec.output
+    if "HDF5" not in asked.formats:
+        yield NAMES.rates
+    if "Matlab" not in asked.formats:
+        yield NAMES.rates_matlab
+    if not asked.report:
+        yield from (*store.names("report/"), *store.names("tensorboard/"))
+
+
+def _require_room_for_more(run: AutoLFADSRun, store: Store) -> None:
+    asked = run.spec.population.generations
+    if not resuming.can_go_further(store, asked):
+        raise OutputTakenError(
+            f"population.generations: wanted a finished run that used up its generations, with its last "
+            f"checkpoints, to go on to {asked}, found in {store.address} one that ended before, or whose "
+            "checkpoints are gone; give the former number to keep its results, or another output.uri"
+        )
+
+
+def _check_same_results(run: AutoLFADSRun, theirs: AutoLFADSRun, store: Store) -> None:
+    """Checks that a finished run is not asked for anything that its folder does not hold."""
+    different = list(_differences(_shape_of_results(theirs), _shape_of_results(run)))
+    if different:
+        raise OutputTakenError(
+            f"output.uri: wanted a folder without results, or the settings that its results were made with, "
+            f"found finished results of run {theirs.metadata.name} with others in {store.address}: "
+            f"{_some(different, SHOWN_DIFFERENCES)}; undo the change, give another folder, or make what is "
+            f"missing from the trained model: `autolfads infer {store.address} {theirs.spec.data.uri} "
+            f"--samples N` gives rates in both formats, `autolfads report {store.address}` the report"
+        )
 
 
 def _differences(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:
@@ -198,11 +256,21 @@ def _shown(value: object) -> str:
 
 
 def _identity(run: AutoLFADSRun) -> dict[str, Any]:
-    """What makes two runs the same: everything that changes a result."""
+    """What makes two runs the same: everything that changes a result and that nobody may change."""
     spec = run.spec.model_dump(mode="json", by_alias=True)
+    for name in MAY_CHANGE:
+        del spec["population"][name]
     spec["population"]["searchSpace"] = {one["name"]: one for one in spec["population"]["searchSpace"]}
     compute = {"membersPerCohort": spec["compute"]["membersPerCohort"]}
     return {name: spec[name] for name in ("data", "model", "training", "population")} | {"compute": compute}
+
+
+def _shape_of_results(run: AutoLFADSRun) -> dict[str, Any]:
+    """What decides how long a run trained and which files it left, of all that may change before its end."""
+    spec = run.spec.model_dump(mode="json", by_alias=True)
+    output = {name: spec["output"][name] for name in ("posteriorSamples", "report")}
+    output["formats"] = ", ".join(sorted(spec["output"]["formats"]))
+    return {"population": {"stopping": spec["population"]["stopping"]}, "output": output}
 
 
 def _some(names: list[str], shown: int = 3) -> str:

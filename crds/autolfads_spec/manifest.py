@@ -2,15 +2,21 @@
 
 The manifest points to the last committed generation and names the checksum of every
 record; a record names the checksums of its log and checkpoints. So whoever trusts a
-manifest can tell whether a file is the one that was committed. It also carries the
-heartbeat, for those who ask whether anybody is still at work.
+manifest can tell whether a file is the one that was committed; the manifest begins with a
+checksum of its own. It also carries the heartbeat, for those who ask whether anybody is
+still at work.
 
 Unknown fields are ignored, so that a later version may add some.
 """
 
-from typing import Literal
+import hashlib
+import re
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# The manifest's own checksum is its first line, of all that follows.
+_CHECKSUM = re.compile(rb'\{\n "checksum": "([0-9a-f]{64})",')
 
 
 class Document(BaseModel):
@@ -105,7 +111,8 @@ class GenerationRecord(Document):
     Attributes:
       decisions: empty after the last generation, else one a member.
       stop_reason: set in the last one.
-      best: so far.
+      best: so far; its checkpoint belongs to this generation, in runs of earlier versions to the one in
+        which it became the best.
       checkpoints: one a cohort, what is trained next: copies are already made.
       log: what was measured in each epoch.
     """
@@ -179,8 +186,12 @@ class Manifest(Document):
       heartbeat: UTC; that driver lived then.
       versions: of what the numbers depend on, when the run began.
       generations: what is committed, from 0 on without gaps.
+      given_up: generations after those, whose files could not all be read at the latest start, or that a
+        run which now goes further does again; kept until the next commit, tried again by a start before it.
       best: None before the first commit.
       stop_reason: set once nothing more will be trained.
+      seconds_left: what the driver expected, at the heartbeat, all further training to take; None as long as
+        too little was trained to tell.
     """
 
     format: Literal["autolfads manifest 1"] = "autolfads manifest 1"
@@ -197,7 +208,27 @@ class Manifest(Document):
     best: BestMember | None = None
     stop_reason: str | None = None
     recording_version: str | None = None
+    seconds_left: float | None = None
     generations: tuple[CommittedGeneration, ...] = ()
+    given_up: tuple[CommittedGeneration, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """JSON that begins with the checksum of the rest."""
+        content = super().to_bytes()
+        checksum = hashlib.sha256(content).hexdigest().encode()
+        return content.replace(b"{", b'{\n "checksum": "%s",' % checksum, 1)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Reads back what `to_bytes` gave; earlier versions gave no checksum.
+
+        Raises:
+          ValueError: if it is damaged.
+        """
+        found = _CHECKSUM.match(content)
+        if found and hashlib.sha256(b"{" + content[found.end() :]).hexdigest().encode() != found[1]:
+            raise ValueError("the manifest's checksum is another one")
+        return cls.model_validate_json(content)
 
     @property
     def training_seconds(self) -> float:

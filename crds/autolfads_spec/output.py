@@ -188,6 +188,11 @@ class RunPaths:
         """The population after this generation, never changed once committed."""
         return self.path(f"generations/{generation:06d}.json")
 
+    def copy_of(self, name: str) -> str:
+        """The copy beside a generation's record or log, for when the file itself is damaged."""
+        stem, dot, suffix = name.rpartition(".")
+        return f"{stem}.copy{dot}{suffix}"
+
     # The names below carry attempt and driver epoch, so that a superseded driver overwrites nothing.
 
     def generation_log(self, generation: int, attempt: int, driver_epoch: int) -> str:
@@ -200,7 +205,7 @@ class RunPaths:
         return self.path(f"checkpoints/{generation:06d}/cohort_{cohort:03d}-{writer}.npz")
 
     def best_checkpoint(self, generation: int, attempt: int, driver_epoch: int) -> str:
-        """State of the best member, after the generation in which it became that."""
+        """State of the best member until this generation, as it was when it became that."""
         return self.path(f"checkpoints/{generation:06d}/best-{_writer(attempt, driver_epoch)}.npz")
 
 

@@ -1,11 +1,13 @@
 """States and logs as bytes, and files whose checksum is checked whenever they are read.
 
-The bytes are NumPy's `.npz`, uncompressed: weights do not compress, and the same arrays
-give the same bytes. What comes back is equal to the last bit.
+What every later generation needs lies there twice: the copy is read when the file is damaged. The bytes
+are NumPy's `.npz`, uncompressed: weights do not compress, and the same arrays give the same bytes. What
+comes back is equal to the last bit.
 """
 
 import hashlib
 import io
+import logging
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -15,9 +17,13 @@ from numpy.typing import NDArray
 
 from autolfads_spec.errors import MissingError
 from autolfads_spec.manifest import StoredFile
+from autolfads_spec.output import RunPaths
 from autolfads_spec.store import Expected, Store
 from lfads_worker.training.state import CohortState, EpochLog
 
+logger = logging.getLogger(__name__)
+
+NAMES = RunPaths("")
 Arrays = Mapping[str, NDArray[np.generic]]
 
 _STATE = tuple(field.name for field in fields(CohortState))
@@ -40,19 +46,31 @@ def recognise(name: str, content: bytes) -> StoredFile:
 
 
 def get(store: Store, file: StoredFile) -> bytes:
-    """A file's content.
+    """A file's content, or its copy's.
 
     Raises:
-      DamagedError: if it is gone or not what was written.
+      DamagedError: if it is gone or not what was written, and has no copy that is.
     """
     try:
-        content = store.read(file.name).content
+        return _whole(store, file, file.name)
+    except DamagedError as error:
+        try:
+            content = _whole(store, file, NAMES.copy_of(file.name))
+        except DamagedError:
+            raise error from None
+        logger.warning("%s; its copy is read instead", error)
+        return content
+
+
+def _whole(store: Store, file: StoredFile, name: str) -> bytes:
+    try:
+        content = store.read(name).content
     except MissingError as error:
-        raise DamagedError(f"{file.name} is missing") from error
+        raise DamagedError(f"{name} is missing") from error
     if len(content) != file.bytes:
-        raise DamagedError(f"{file.name} has {len(content)} bytes instead of {file.bytes}")
+        raise DamagedError(f"{name} has {len(content)} bytes instead of {file.bytes}")
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise DamagedError(f"the content of {file.name} has changed: its checksum is another one")
+        raise DamagedError(f"the content of {name} has changed: its checksum is another one")
     return content
 
 

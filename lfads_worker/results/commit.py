@@ -1,18 +1,18 @@
 """Commits generations: checkpoints, then an immutable record, then the manifest that points to it.
 
 A kill between any two writes leaves the manifest pointing to a generation that is whole. Names carry
-attempt and driver epoch; no checkpoint is overwritten. Whose the run is, is a matter of `fencing`.
+attempt and driver epoch; no checkpoint is overwritten. The checkpoints of a generation, the best member's
+among them, serve no other one; records and logs serve all later ones, so they are written twice: one
+damaged file costs one generation at most. Whose the run is, is a matter of `fencing`.
 """
 
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 
 from autolfads_spec.errors import ConflictError, StoreError
 from autolfads_spec.manifest import (
     CommittedGeneration,
-    GenerationRecord,
     Lease,
     Manifest,
     StoredFile,
@@ -96,13 +96,19 @@ class Commits:
             assert state is not None  # only before generation 0
             name = NAMES.checkpoint(generation, cohort, lease.attempt, lease.driver_epoch)
             checkpoints.append(put(name, checkpoint.state_to_bytes(state)))
-        best = self._best_checkpoint(position, put)
-        log = put(
-            NAMES.generation_log(generation, lease.attempt, lease.driver_epoch),
-            checkpoint.logs_to_bytes(position.generations[-1].logs),
+        assert position.best is not None  # every generation that ends has one
+        best = put(
+            NAMES.best_checkpoint(generation, lease.attempt, lease.driver_epoch),
+            checkpoint.state_to_bytes(position.best.state),
         )
+        log_name = NAMES.generation_log(generation, lease.attempt, lease.driver_epoch)
+        logs = checkpoint.logs_to_bytes(position.generations[-1].logs)
+        log = put(log_name, logs)
+        put(NAMES.copy_of(log_name), logs)
         document = records.to_document(position, lease, checkpoints, best, log)
-        record = self._create_record(document, written)
+        record_name = NAMES.generation_record(generation)
+        record = self._create(record_name, document.to_bytes(), written)
+        self._create(NAMES.copy_of(record_name), document.to_bytes(), written)
         # From here on the generation may be committed, even if the answer says that writing failed.
         written.clear()
         self.hold.renew(
@@ -120,25 +126,16 @@ class Commits:
                     diverged=document.diverged,
                 ),
             ),
+            given_up=(),
         )
         self._documents.append(document)
 
-    def _best_checkpoint(self, position: Position, put: Callable[[str, bytes], StoredFile]) -> StoredFile:
-        best = position.best
-        assert best is not None  # every generation that ends has one
-        if self._documents:
-            before = self._documents[-1].best
-            if (before.generation, before.member) == (best.generation, best.member):
-                return before.checkpoint
-        name = NAMES.best_checkpoint(best.generation, self.manifest.attempt, self.manifest.driver_epoch)
-        return put(name, checkpoint.state_to_bytes(best.state))
-
-    def _create_record(self, document: GenerationRecord, written: list[str]) -> StoredFile:
-        name, content = NAMES.generation_record(document.generation), document.to_bytes()
+    def _create(self, name: str, content: bytes, written: list[str]) -> StoredFile:
+        """Writes what has no driver in its name."""
         try:
             file = checkpoint.put(self._store, name, content, Expected.NOTHING)
         except ConflictError:
-            # Left by a driver that was killed, or superseded, before its record was committed.
+            # Given up, or left by a driver that was killed, or superseded, before it was committed.
             self.hold.renew()
             stale = self._store.read(name).version
             file = checkpoint.put(self._store, name, content, stale)
@@ -146,10 +143,16 @@ class Commits:
         return file
 
     def sweep(self) -> None:
-        """Removes what no kept generation needs: old checkpoints, and what killed drivers have left."""
+        """Removes what no kept generation needs: old checkpoints, and what killed drivers have left.
+
+        Nothing as long as generations are given up: what is damaged today may be put back tomorrow.
+        """
+        if self.manifest.given_up:
+            return
+        for_ever = {document.log.name for document in self._documents}
+        for_ever |= {entry.record.name for entry in self.manifest.generations}
         needed = {file.name for document in self._documents[-self._keep :] for file in document.states}
-        needed |= {document.log.name for document in self._documents}
-        needed |= {entry.record.name for entry in self.manifest.generations}
+        needed |= for_ever | {NAMES.copy_of(name) for name in for_ever}
         try:
             for name in (*self._store.names("checkpoints/"), *self._store.names("generations/")):
                 if name not in needed:

@@ -1,13 +1,14 @@
 """Where a run stands, read back from its folder: the last committed generation that is whole.
 
 Every file is compared with the checksum that was committed. One that is missing, cut off or
-changed costs the generations that need it, never more: the run goes on from the last one
-before it, and what is said tells why. Because a generation is a pure function, doing it
-again gives what was lost.
+changed is read from its copy, or costs the generations that need it, never more: the run goes on
+from the last one before it, and what is said tells why. Because a generation is a pure function,
+doing it again gives what was lost, also when more generations are asked for than a run ended with.
 """
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from autolfads_spec.manifest import CommittedGeneration, GenerationRecord, Manif
 from autolfads_spec.output import RunPaths
 from autolfads_spec.store import Expected, Store
 from lfads_worker.history import Position
+from lfads_worker.pbt.stopping import Stopping
 from lfads_worker.results import checkpoint, records
 from lfads_worker.results.checkpoint import DamagedError
 
@@ -55,8 +57,8 @@ def read_manifest(store: Store) -> Found:
     except MissingError:
         return Found(None, Expected.NOTHING)
     try:
-        return Found(Manifest.model_validate_json(stored.content), stored.version)
-    except ValidationError:
+        return Found(Manifest.from_bytes(stored.content), stored.version)
+    except ValueError:
         logger.warning("%s/%s is damaged", store.address, NAMES.manifest)
         return Found(None, stored.version)
 
@@ -67,9 +69,8 @@ def recover_entries(store: Store) -> tuple[CommittedGeneration, ...]:
     while True:
         name = NAMES.generation_record(len(entries))
         try:
-            content = store.read(name).content
-            record = GenerationRecord.model_validate_json(content)
-        except (MissingError, ValidationError):
+            record, content = _first_readable(store, (name, NAMES.copy_of(name)))
+        except DamagedError:
             return tuple(entries)
         entries.append(
             CommittedGeneration(
@@ -83,20 +84,64 @@ def recover_entries(store: Store) -> tuple[CommittedGeneration, ...]:
         )
 
 
-def restore(store: Store, entries: Sequence[CommittedGeneration], cohorts: int) -> Restored:
-    """The last of the committed generations that is whole.
+def _first_readable(store: Store, names: Iterable[str]) -> tuple[GenerationRecord, bytes]:
+    for name in names:
+        with contextlib.suppress(MissingError, ValidationError):
+            content = store.read(name).content
+            return GenerationRecord.model_validate_json(content), content
+    raise DamagedError("none can be read")
+
+
+def restore(store: Store, entries: Sequence[CommittedGeneration], generations_asked: int) -> Restored:
+    """Where to go on: after the last of the committed generations that is whole.
+
+    A run that has used up its generations and is asked for more does its last one again: nobody copied
+    anybody after it. Where that cannot be, it stays ended.
 
     Args:
       store: the run's files.
       entries: of the manifest.
-      cohorts: how many there are.
+      generations_asked: by now.
     """
+    restored = _last_whole(store, entries)
+    done = len(restored.documents)
+    if not done or done >= generations_asked or not is_used_up(restored.documents[-1].stop_reason, done):
+        return restored
+    earlier = _last_whole(store, entries[: done - 1])
+    if earlier.position is None and done > 1:
+        logger.warning(
+            "%d generations are asked for, but no checkpoint from before the last of %d is whole: it ends "
+            "with these",
+            generations_asked,
+            done,
+        )
+        return restored
+    return earlier
+
+
+def is_used_up(stop_reason: str | None, done: int) -> bool:
+    """Whether a run ended because all its generations were done, and for no other reason."""
+    return stop_reason == Stopping(max_generations=done).should_stop([0.0] * done)
+
+
+def can_go_further(store: Store, generations_asked: int) -> bool:
+    """Whether a finished run has used up its generations and can do more without beginning anew."""
+    manifest = read_manifest(store).manifest
+    if manifest is None or not is_used_up(manifest.stop_reason, len(manifest.generations)):
+        return False
+    position = restore(store, manifest.generations, generations_asked).position
+    if position is None:
+        return len(manifest.generations) == 1
+    return position.stop_reason is None
+
+
+def _last_whole(store: Store, entries: Sequence[CommittedGeneration]) -> Restored:
     problems = []
     documents, generations = [], []
     for entry in entries:
         try:
             document = _record(store, entry.record)
-            logs = checkpoint.logs_from_bytes(checkpoint.get(store, document.log), cohorts)
+            logs = checkpoint.logs_from_bytes(checkpoint.get(store, document.log), len(document.checkpoints))
         except DamagedError as error:
             problems.append(_given_up(entry.generation, error))
             break

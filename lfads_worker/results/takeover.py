@@ -1,8 +1,8 @@
 """A driver's start: it makes the run its own, and finds where to go on.
 
 Each start has a number of its own in the lease and puts it on the manifest, which fences every driver
-before it (`fencing`). A manifest that is lost is made anew from the records, and generations whose
-files are damaged are given up.
+before it (`fencing`). A manifest that is lost is made anew from the records. Generations whose files are
+damaged are given up; their files stay until the next commit.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from autolfads_spec import AutoLFADSRun
 from autolfads_spec.errors import ConflictError, MissingError
-from autolfads_spec.manifest import Lease, Manifest
+from autolfads_spec.manifest import CommittedGeneration, Lease, Manifest
 from autolfads_spec.store import Expected, Store
 from lfads_worker.errors import RecordingChangedError
+from lfads_worker.history import Position
 from lfads_worker.results import records, resume
 from lfads_worker.results.commit import Commits
 from lfads_worker.results.fencing import Hold, now, taken
@@ -60,7 +61,7 @@ def take_over(
     found = resume.read_manifest(store).manifest
     if found is not None:
         require_same_recording(run, found.fingerprint, fingerprint)
-    lease = _next_lease(store, attempt)
+    lease = _next_lease(store, attempt, found.driver_epoch if found is not None else 0)
     fresh = Manifest(
         run=run.metadata.name,
         fingerprint=fingerprint,
@@ -74,10 +75,11 @@ def take_over(
         versions={name: version for name, version in versions.items() if version is not None},
     )
     manifest, version = _claim(store, fresh)
-    restored = resume.restore(store, manifest.generations, len(manifest.cohorts))
+    entries = (*manifest.generations, *manifest.given_up)
+    restored = resume.restore(store, entries, manifest.generations_asked)
     _tell(manifest, restored, fresh)
     hold = Hold(store, manifest, version)
-    pointer = _pointer(manifest, restored)
+    pointer = _pointer(manifest, entries, restored)
     if any(getattr(manifest, name) != value for name, value in pointer.items()):
         hold.renew(**pointer)
     commits = Commits(store, hold, restored, run.spec.output.keep_generations)
@@ -105,14 +107,13 @@ def require_same_recording(run: AutoLFADSRun, began_with: str, found: str) -> No
     )
 
 
-def _next_lease(store: Store, attempt: int | None) -> Lease:
+def _next_lease(store: Store, attempt: int | None, epoch_in_manifest: int) -> Lease:
     for _ in range(TRIES):
         before, expected = _lease(store)
         if attempt is not None and before.attempt > attempt:
             break
-        lease = before.model_copy(
-            update={"attempt": attempt or before.attempt, "driver_epoch": before.driver_epoch + 1}
-        )
+        epoch = max(before.driver_epoch, epoch_in_manifest) + 1  # a damaged lease may lag behind
+        lease = before.model_copy(update={"attempt": attempt or before.attempt, "driver_epoch": epoch})
         with contextlib.suppress(ConflictError):
             store.write(NAMES.lease, lease.to_bytes(), expected)
             return lease
@@ -147,7 +148,7 @@ def _claim(store: Store, fresh: Manifest) -> tuple[Manifest, str]:
 
 
 def _as_ours(found: Manifest, fresh: Manifest) -> Manifest:
-    whose = ("attempt", "driver_epoch", "driver", "heartbeat", "recording_version")
+    whose = ("attempt", "driver_epoch", "driver", "heartbeat", "recording_version", "generations_asked")
     return found.model_copy(update={name: getattr(fresh, name) for name in whose})
 
 
@@ -160,15 +161,24 @@ def _recovered(store: Store, fresh: Manifest) -> Manifest:
     return fresh.model_copy(update={"generation": entries[-1].generation, "generations": entries})
 
 
-def _pointer(manifest: Manifest, restored: resume.Restored) -> dict[str, object]:
+def _pointer(
+    manifest: Manifest, entries: Sequence[CommittedGeneration], restored: resume.Restored
+) -> dict[str, object]:
     """What the manifest says once damaged generations are given up."""
-    documents = restored.documents
+    documents, position = restored.documents, restored.position
     return {
-        "generations": manifest.generations[: len(documents)],
+        # A manifest that was made anew knows only how a new run would be cut.
+        "cohorts": manifest.cohorts if position is None else _cut(position),
+        "generations": tuple(entries[: len(documents)]),
+        "given_up": tuple(entries[len(documents) :]),
         "generation": documents[-1].generation if documents else None,
         "stop_reason": documents[-1].stop_reason if documents else None,
         "best": records.summary(documents[-1]) if documents else None,
     }
+
+
+def _cut(position: Position) -> Cohorts:
+    return tuple(tuple(state.member_ids.tolist()) for state in position.states if state is not None)
 
 
 def _tell(manifest: Manifest, restored: resume.Restored, fresh: Manifest) -> None:
@@ -184,6 +194,7 @@ def _tell(manifest: Manifest, restored: resume.Restored, fresh: Manifest) -> Non
     ]
     if changed and restored.position is not None:
         logger.warning(
-            "the run began with %s; results may differ in the last digits from those of one version",
+            "the run began with %s; results may differ in the last digits from those of a run that keeps "
+            "them",
             ", ".join(changed),
         )

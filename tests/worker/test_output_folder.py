@@ -148,7 +148,7 @@ def test_many_differences_are_counted(run, make_run, output):
     claim(run, output)
     other = make_run(
         output={"uri": run.spec.output.uri},
-        population={"seed": 3, "size": 9, "generations": 7, "epochsPerGeneration": 8},
+        population={"seed": 3, "size": 9, "smoothing": 0.5, "epochsPerGeneration": 8},
         training={"batchSize": 3, "gradientClipNorm": 1.0},
     )
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from autolfads_spec.errors import StoreError
-from autolfads_spec.manifest import GenerationRecord, Lease, Manifest
+from autolfads_spec.manifest import Document, GenerationRecord, Lease, Manifest
 from lfads_worker.driver import Driver
 from lfads_worker.errors import FencedError, OutputError, RecordingChangedError
 from lfads_worker.execution.cohorts import cut
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.results.checkpoint import recognise
 from lfads_worker.results.takeover import take_over
 
 COHORTS = cut(5, 2)
@@ -39,6 +40,15 @@ def drive(run, store, **options):
 
 def manifest_of(store):
     return Manifest.model_validate_json(store.files["manifest.json"][0])
+
+
+def records_in(store):
+    content = [store.files[f"generations/{number:06d}.json"][0] for number in range(4)]
+    return [GenerationRecord.model_validate_json(one) for one in content]
+
+
+def names_of(files):
+    return [file.name for file in files]
 
 
 def assert_same(one, other):
@@ -73,13 +83,21 @@ class TestOrder:
     def test_checkpoints_then_the_record_then_the_manifest(self, run, store):
         drive(run, store)
 
-        first = store.writes[2:9]  # after lease and manifest
+        first = store.writes[2:11]  # after lease and manifest
         assert [name.partition("/")[0] for name in first[:4]] == ["checkpoints"] * 4
         assert first[4:] == [
             "generations/000000-attempt_01-driver_0001.npz",
+            "generations/000000-attempt_01-driver_0001.copy.npz",
             "generations/000000.json",
+            "generations/000000.copy.json",
             "manifest.json",
         ]
+
+    def test_a_generation_takes_six_writes_beside_those_of_its_cohorts(self, run, store):
+        drive(run, store)
+
+        beside = ["best member", "log", "its copy", "record", "its copy", "manifest"]
+        assert len(store.writes) == len(["lease", "manifest"]) + 4 * (len(COHORTS) + len(beside))
 
     def test_the_manifest_tells_where_the_run_stands(self, run, store, undisturbed):
         drive(run, store)
@@ -112,13 +130,16 @@ class TestOrder:
     def test_only_checkpoints_of_kept_generations_stay_and_the_best_member(self, run, store):
         drive(run, store)
 
-        records = [
-            GenerationRecord.model_validate_json(store.files[f"generations/{n:06d}.json"][0])
-            for n in range(4)
-        ]
-        needed = {file.name for record in records[-2:] for file in record.states}
+        needed = {name for record in records_in(store)[-2:] for name in names_of(record.states)}
         assert set(store.names("checkpoints/")) == needed
-        assert len(store.names("generations/")) == 2 * 4
+        assert len(needed) == 2 * (len(COHORTS) + 1)
+        assert len(store.names("generations/")) == 4 * 4
+
+    def test_no_two_generations_share_a_checkpoint(self, run, store):
+        drive(run, store)
+
+        for number, record in enumerate(records_in(store)):
+            assert {name.split("/")[1] for name in names_of(record.states)} == {f"{number:06d}"}
 
 
 class TestResume:
@@ -147,7 +168,8 @@ class TestResume:
 
             assert_same(drive(run, interrupted), undisturbed)
             assert set(interrupted.names()) >= {"manifest.json", "lease.json"}
-            assert len(interrupted.names("generations/")) == 2 * 4, place
+            assert len(interrupted.names("generations/")) == 4 * 4, place
+            assert len(interrupted.names("checkpoints/")) == 2 * (len(COHORTS) + 1), place
 
     def test_two_kills_in_a_row_change_nothing(self, run, undisturbed, killed, make_store):
         for first, second in np.random.default_rng(0).integers(0, 25, (40, 2)):
@@ -160,6 +182,35 @@ class TestResume:
             store.fault = lambda number, name: None
 
             assert_same(drive(run, store), undisturbed)
+
+    @pytest.mark.parametrize("effect", ["before", "after"])
+    def test_a_kill_while_an_ended_run_goes_further_changes_nothing(self, run, store, killed, effect):
+        drive(run, store)
+        ended = dict(store.files)
+        more = with_generations(run, 5)
+        expected = drive(more, type(store)())
+        store.writes.clear()
+        drive(more, store)
+        everything = len(store.writes)
+
+        for place in range(everything):
+            store.files = dict(ended)
+            store.writes.clear()
+            store.fault = kill_at(place, killed, effect)
+            with contextlib.suppress(killed):  # none after a write that is refused
+                drive(more, store)
+            store.fault = lambda number, name: None
+
+            assert_same(drive(more, store), expected)
+
+    def test_an_ended_run_that_can_go_no_further_stays_ended(self, make_run, store, undisturbed, caplog):
+        run = make_run(output={"keepGenerations": 1})
+        drive(run, store)
+
+        assert_same(drive(with_generations(run, 5), store), undisturbed)
+
+        assert "5 generations are asked for, but no checkpoint from before the last of 4" in caplog.text
+        assert manifest_of(store).generation == 3
 
     def test_a_run_keeps_the_cut_that_it_began_with(self, run, store, killed):
         store.fault = kill_at(20, killed, "after")
@@ -184,6 +235,11 @@ class TestResume:
             hold(run, store, versions={"tensorflow": "3.0.0"})
 
         assert "the run began with tensorflow 2.21.0 (now 3.0.0)" in caplog.text
+
+
+def with_generations(run, generations):
+    population = run.spec.population.model_copy(update={"generations": generations})
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"population": population})})
 
 
 def kill_at(place, error, effect):
@@ -227,7 +283,7 @@ class TestDamage:
         with caplog.at_level(logging.WARNING, "lfads_worker"):
             commits = hold(run, begun)
 
-        assert commits.generation in (None, 0, 1)
+        assert commits.generation == 1
         assert "generation 2 cannot be gone on from: " in caplog.text
         assert last in caplog.text
         assert_same(drive(run, begun), undisturbed)
@@ -240,14 +296,117 @@ class TestDamage:
         assert commits.generation == manifest_of(begun).generation == 1
         assert commits.start.population.generation == 2
 
-    def test_a_damaged_record_costs_what_comes_after_it(self, run, begun, undisturbed, caplog):
+    @pytest.mark.parametrize("damage", [cut_off, flipped, None], ids=["cut off", "flipped", "gone"])
+    def test_any_one_damaged_file_costs_one_generation_at_most(self, run, begun, undisturbed, damage):
+        for name in begun.names():
+            store = type(begun)()
+            store.files = dict(begun.files)
+            harm(store, name, damage)
+            sooner = name.startswith("checkpoints/000002/")
+
+            # Without its manifest a run also finds the generation that was written, but not yet committed.
+            assert hold(run, store).generation in ((1,) if sooner else (2, 3)), name
+            assert_same(drive(run, store), undisturbed)
+
+    @pytest.mark.parametrize("name", ["000000.json", "000000-attempt_01-driver_0001.npz"])
+    def test_an_early_file_is_read_from_its_copy_and_that_is_said(
+        self, run, begun, undisturbed, caplog, name
+    ):
+        harm(begun, f"generations/{name}", flipped)
+
+        with caplog.at_level(logging.WARNING, "lfads_worker"):
+            assert hold(run, begun).generation == 2
+
+        assert f"generations/{name} has changed: its checksum is another one; its copy is read" in caplog.text
+        assert_same(drive(run, begun), undisturbed)
+
+    def test_a_record_that_is_damaged_twice_costs_what_comes_after_it(self, run, begun, undisturbed):
         harm(begun, "generations/000002.json", cut_off)
+        harm(begun, "generations/000002.copy.json", flipped)
 
         assert hold(run, begun).generation == 1
         assert_same(drive(run, begun), undisturbed)
 
+    def test_a_folder_of_an_earlier_version_is_gone_on_from(self, run, begun, undisturbed):
+        as_an_earlier_version_left_it(begun)
+        assert not [name for name in begun.names() if ".copy." in name]
+        assert b"checksum" not in begun.files["manifest.json"][0]
+
+        assert hold(run, begun).generation == 2
+        assert_same(drive(run, begun), undisturbed)
+
+    def test_the_cut_is_found_again_when_the_manifest_is_lost(self, run, begun, undisturbed):
+        harm(begun, "manifest.json", flipped)
+
+        commits = hold(run, begun, cohorts=cut(5, 5))
+
+        assert commits.cohorts == manifest_of(begun).cohorts == COHORTS
+        assert_same(drive(run, begun), undisturbed)
+
+    def test_every_byte_of_the_manifest_counts(self, run, begun):
+        content = begun.files["manifest.json"][0]
+        whole = Manifest.from_bytes(content)
+
+        for place in range(len(content)):
+            changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+            with contextlib.suppress(ValueError):
+                assert Manifest.from_bytes(changed) == whole, place
+
+    def test_what_is_given_up_stays_until_the_next_commit(self, run, begun, undisturbed):
+        name = "checkpoints/000001/cohort_000-attempt_01-driver_0001.npz"
+        lost = "checkpoints/000002/cohort_001-attempt_01-driver_0001.npz"
+        before = dict(begun.files)
+        harm(begun, name, flipped)
+        harm(begun, lost, None)
+
+        assert hold(run, begun).start is None
+
+        gone = {name, lost, "lease.json", "manifest.json"}
+        assert {one: begun.files.get(one) for one in before if one not in gone} == {
+            one: file for one, file in before.items() if one not in gone
+        }
+        assert manifest_of(begun).generation is None
+        assert [entry.generation for entry in manifest_of(begun).given_up] == [0, 1, 2]
+
+        assert_same(drive(run, begun), undisturbed)
+        assert manifest_of(begun).given_up == ()
+        assert len(begun.names("checkpoints/")) == 2 * (len(COHORTS) + 1)
+
+    def test_what_is_put_back_is_gone_on_from(self, run, begun, undisturbed):
+        name = "checkpoints/000002/cohort_001-attempt_01-driver_0001.npz"
+        before = begun.files[name]
+        harm(begun, name, None)
+        assert hold(run, begun).generation == 1
+        begun.files[name] = before
+
+        assert hold(run, begun).generation == manifest_of(begun).generation == 2
+        assert_same(drive(run, begun), undisturbed)
+
+    @pytest.mark.parametrize("effect", ["before", "after"])
+    def test_a_kill_while_a_damaged_generation_is_done_again_changes_nothing(
+        self, run, begun, undisturbed, killed, effect
+    ):
+        harm(begun, "checkpoints/000002/best-attempt_01-driver_0001.npz", flipped)
+        harmed = dict(begun.files)
+        begun.writes.clear()
+        drive(run, begun)
+        everything = len(begun.writes)
+        assert everything > 3 + 2 * 9  # lease, manifest twice, two generations; and what was there already
+
+        for place in range(everything):
+            begun.files = dict(harmed)
+            begun.writes.clear()
+            begun.fault = kill_at(place, killed, effect)
+            with contextlib.suppress(killed):  # none after a write that is refused
+                drive(run, begun)
+            begun.fault = lambda number, name: None
+
+            assert hold(run, begun).generation in (1, 2, 3), place
+            assert_same(drive(run, begun), undisturbed)
+
     def test_when_nothing_is_whole_the_run_begins_anew_and_says_so(self, run, begun, undisturbed, caplog):
         harm(begun, "generations/000000-attempt_01-driver_0001.npz", None)
+        harm(begun, "generations/000000-attempt_01-driver_0001.copy.npz", None)
 
         with caplog.at_level(logging.WARNING, "lfads_worker"):
             commits = hold(run, begun)
@@ -267,10 +426,39 @@ class TestDamage:
         assert manifest_of(begun).best is not None
         assert_same(drive(run, begun), undisturbed)
 
-    def test_a_damaged_lease_is_counted_on_from_the_manifest(self, run, begun):
-        harm(begun, "lease.json", cut_off)
+    @pytest.mark.parametrize(
+        "damage",
+        [cut_off, lambda content: content.replace(b'h": 5', b'h": 1'), None],
+        ids=["cut off", "flipped", "gone"],
+    )
+    def test_a_damaged_lease_is_counted_on_from_the_manifest(self, run, begun, damage):
+        for _ in range(4):
+            hold(run, begun)
+        harm(begun, "lease.json", damage)
 
-        assert hold(run, begun).manifest.driver_epoch == 2
+        assert hold(run, begun).manifest.driver_epoch == 6
+
+
+def as_an_earlier_version_left_it(store):
+    """One checkpoint of the best member for all generations, no copies, and a manifest without checksum."""
+    manifest, entries, shared = manifest_of(store), [], {}
+    for entry in manifest.generations:
+        record = GenerationRecord.model_validate_json(store.files[entry.record.name][0])
+        best = record.best
+        name = f"checkpoints/{best.generation:06d}/best-attempt_01-driver_0001.npz"
+        if best.checkpoint.name in store.files:
+            shared[name] = store.files[best.checkpoint.name]
+        file = best.checkpoint.model_copy(update={"name": name})
+        record = record.model_copy(update={"best": best.model_copy(update={"checkpoint": file})})
+        content = record.to_bytes()
+        store.files[entry.record.name] = (content, "as it was")
+        entries.append(entry.model_copy(update={"record": recognise(entry.record.name, content)}))
+    for name in store.names():
+        if ".copy." in name or "/best-" in name:
+            store.delete(name)
+    store.files.update(shared)
+    manifest = manifest.model_copy(update={"generations": tuple(entries)})
+    store.files["manifest.json"] = (Document.to_bytes(manifest), "as it was")
 
 
 def harm(store, name, damage):
@@ -285,7 +473,7 @@ class TestFullDisk:
     @pytest.mark.parametrize("name", ["checkpoints/000002/best", "generations/000002.json", "manifest.json"])
     def test_it_is_a_sentence_and_the_run_goes_on_later(self, run, store, undisturbed, name):
         # In the commit of generation 2, whose log and record come before the manifest.
-        files = 6 if name == "manifest.json" else 4
+        files = 4 * 3 if name == "manifest.json" else 4 * 2
 
         def full(number, written):
             if written.startswith(name) and len(store.names("generations/")) >= files:
