@@ -1,9 +1,10 @@
-"""Ctrl-C and SIGTERM end a run at once, wherever it is.
+"""Ctrl-C and SIGTERM end a run at once, wherever it is, and so does another driver that takes it over.
 
-Both raise KeyboardInterrupt, which unwinds everything and frees all processes. A compiled
+All raise KeyboardInterrupt, which unwinds everything and frees all processes. A compiled
 program that trains does not notice until it returns, which can be long after: then, and when
 unwinding itself hangs, the process ends without it. Nothing is lost by that: what is committed
-is whole, and Ray's processes end with the one that started them.
+is whole, and Ray's processes end with the one that started them. Why it was interrupted is
+unknown here.
 """
 
 import os
@@ -14,17 +15,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-INTERRUPTED = 130
+FAULT = 1
 # Freeing Ray's processes takes 2 to 3 s.
 PATIENCE_SECONDS = 6.0
 
 
 @contextmanager
-def prompt(last_words: Callable[[], str], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
+def prompt(last_words: Callable[[], int], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Ends the process when an interrupt has not left the context soon.
 
     Args:
-      last_words: what standard error says then.
+      last_words: says why then, from another thread, and gives the exit code.
       patience_seconds: between the interrupt and that end.
     """
     with ExitStack() as stack:
@@ -58,7 +59,7 @@ def interrupt_when_terminated(stack: ExitStack) -> None:
 
 
 def _watch(
-    listening: socket.socket, left: threading.Event, last_words: Callable[[], str], patience_seconds: float
+    listening: socket.socket, left: threading.Event, last_words: Callable[[], int], patience_seconds: float
 ) -> None:
     while True:
         try:
@@ -70,6 +71,9 @@ def _watch(
         if signal.SIGINT in numbers or signal.SIGTERM in numbers:
             break
     if not left.wait(patience_seconds):
-        sys.stderr.write(f"{last_words()}\n")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)
+        exit_code = FAULT
+        try:
+            exit_code = last_words()
+            sys.stderr.flush()
+        finally:  # also when nobody reads them any more
+            os._exit(exit_code)

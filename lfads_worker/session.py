@@ -4,6 +4,7 @@ A person on a terminal sees a table that moves, a file plain lines, and a cluste
 one JSON object a line with nothing of the recording in it. Decides nothing about the run.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from autolfads_spec.attempt import EndClass
 from autolfads_spec.errors import AutoLFADSError
 from lfads_worker.attempt import Attempt, end_class
 from lfads_worker.errors import FencedError
-from lfads_worker.failures import End, to_standard_error
+from lfads_worker.failures import INTERRUPTED, End, to_standard_error
 from lfads_worker.log import JsonLines
 
 if TYPE_CHECKING:
@@ -112,6 +113,21 @@ class Session:
         level = logging.ERROR if end.exit_code else logging.INFO
         record = logging.LogRecord(logger.name, level, __file__, 0, end.sentence, None, None)
         typer.echo(JsonLines(self._about).format(record), err=True)
+
+    def cut_short(self) -> int:
+        """Says why a process ends that has not noticed its interrupt; its exit code.
+
+        A driver that another one has superseded was interrupted for that, and must not invite anybody to
+        start it again.
+        """
+        fenced = self.commits.hold.fenced if self.commits else None
+        if fenced is not None:
+            end = End("error", str(fenced), fenced.exit_code)
+        else:
+            end = End("interrupted", self.how_to_go_on(), INTERRUPTED)
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            self.say(end)
+        return end.exit_code
 
     def last_word(self, error: BaseException, end: End) -> None:
         """Tells the operator why; a driver that lost the run to another one has no word."""

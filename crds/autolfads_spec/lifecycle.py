@@ -1,6 +1,7 @@
 """When a run starts, pauses, retries, resumes, ends and is cleaned up: the blocks beside the experiment.
 
-A local run looks at `resume` and at nothing else here; the operator carries out the rest.
+A local run looks at `resume` and at `retry.maxMemberFailures` and at nothing else here; the operator
+carries out the rest.
 """
 
 import re
@@ -98,7 +99,11 @@ class RetrySpec(Block):
 
     max_attempts: int = Field(5, ge=1, le=100, description="Attempts in all before the run fails.")
     max_member_failures: int = Field(
-        3, ge=0, le=1000, description="How often the machine under one member may be lost in one attempt."
+        3,
+        ge=0,
+        le=1000,
+        description="How often the machine under one member may be lost, or its worker stand still, in one "
+        "attempt; once more ends the attempt, and the next goes on after the last committed generation.",
     )
 
 
@@ -116,8 +121,8 @@ class ResumeSpec(Block):
         alias="from",
         min_length=1,
         max_length=1024,
-        description="Start from the population of another run: its output folder, or its name in the "
-        "same namespace.",
+        description="Reserved for starting from another run's population; refused in this version. To go "
+        "on with a run, give its `output.uri`.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

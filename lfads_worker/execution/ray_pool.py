@@ -1,9 +1,9 @@
 """Trains cohorts on Ray: a worker per core or GPU takes cohorts from a queue until none is left.
 
 Ray is a work queue here, used by public names only: which worker trains a cohort changes no
-bit of its result. A worker that dies is replaced and its cohort is done again. A worker gets
-work once it answers and not before, so one for which the cluster has no room yet, or no more,
-holds up nobody; it joins when there is room, however late.
+bit of its result. A worker that dies or stands still is replaced and its cohort is done again.
+A worker gets work once it answers and not before, so one for which the cluster has no room yet,
+or no more, holds up nobody; it joins when there is room, however late.
 """
 
 import logging
@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 
-from lfads_worker.errors import DeviceError, MemoryFullError
 from lfads_worker.execution.environment import training_environment
+from lfads_worker.execution.losses import ALLOWED, AVERAGES, Loss, Losses, Work, more_memory, never_starts
 from lfads_worker.execution.pool import CohortPool, OnProgress, Shapes, TrainerFactory
 from lfads_worker.execution.ray_cluster import RayConnection, first_line
-from lfads_worker.execution.ray_worker import Place, Worker, answer
+from lfads_worker.execution.ray_worker import LOST, Worker, answer, loss_of
+from lfads_worker.execution.stillness import Pace
 from lfads_worker.execution.work_queue import WorkQueue
 from lfads_worker.outline import duration
 from lfads_worker.training.averages import PosteriorAverages
@@ -48,6 +49,8 @@ class RayPool(CohortPool):
         threads: int | None = 1,
         address: str | None = None,
         while_waiting: Callable[[], None] = lambda: None,
+        allowed_losses: int = ALLOWED,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Starts or joins Ray, and asks for the workers.
 
@@ -59,6 +62,8 @@ class RayPool(CohortPool):
           address: of a running Ray cluster; None starts Ray on this machine and ends it again.
           while_waiting: called again and again for as long as there is no worker; what it raises ends the
             waiting.
+          allowed_losses: how often the machine under a cohort may be lost, see `Losses`.
+          clock: by which a worker stands still.
 
         Raises:
           DeviceError: if the cluster cannot be joined.
@@ -71,6 +76,10 @@ class RayPool(CohortPool):
         self._while_waiting = while_waiting
         self._workers: list[Worker] = []
         self._failed_starts = 0
+        self._clock = clock
+        self._pace = Pace()
+        self._more_memory = more_memory(workers, self._joins)
+        self._losses = Losses(allowed_losses, self._more_memory)
         self._waiting_since = self._last_told = time.monotonic()
         self._ray = RayConnection(address, workers, gpus, training_environment(self._threads))
         try:
@@ -88,6 +97,7 @@ class RayPool(CohortPool):
                 self._give_out(queue)
                 yield from self._take_in(queue)
                 self._ask_for_progress(on_progress)
+                self._replace_still(queue)
         finally:
             for worker in self._busy:  # only after an error: what they train is wanted by nobody
                 self._replace(worker)
@@ -130,7 +140,7 @@ class RayPool(CohortPool):
     def _give_out(self, queue: WorkQueue) -> None:
         for worker in self._workers:
             if worker.is_idle and queue:
-                worker.give(queue.take())
+                worker.give(queue.take(), self._clock())
 
     def _take_in(self, queue: WorkQueue) -> Iterator[CohortResult]:
         """Results that are there, after a moment of waiting."""
@@ -156,13 +166,15 @@ class RayPool(CohortPool):
         """Notes where a new worker is; one that could not start is tried again."""
         try:
             place = worker.greet()
-        except RayActorError as error:
+        except RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:
-                raise DeviceError(
-                    f"compute.workers: wanted a worker process with one {self._device}, found that "
-                    f"{self._failed_starts} in a row ended while they started ({first_line(error)}); look "
-                    "at the machine's memory and at Ray's logs"
+                raise never_starts(
+                    self._device,
+                    self._failed_starts,
+                    first_line(error),
+                    loss_of(error, has_machine=True),
+                    self._more_memory,
                 ) from error
             self._replace(worker)
             return
@@ -187,50 +199,67 @@ class RayPool(CohortPool):
             )
 
     def _result(self, worker: Worker, queue: WorkQueue) -> CohortResult | None:
-        """What a worker has trained, or None if it died: then its task waits for another one."""
-        task = worker.task
+        """What a worker has trained, or None if it was lost: then its task waits for another one."""
+        task, watch = worker.task, worker.watch
         assert task is not None
+        assert watch is not None
         try:
-            return worker.take()
-        except RayActorError as error:
-            lost_machine = not self._has_machine(worker.place)
-            logger.warning(
-                "cohort %d: its %s %s in generation %d; it is done again on another one",
-                task.cohort,
-                "machine" if lost_machine else "worker",
-                "was lost" if lost_machine else "ended",
-                task.generation,
-            )
+            result = worker.take()
+        except LOST as error:
             logger.debug("%s", error)
-            self._replace(worker)
-            queue.put_back(task, its_fault=not lost_machine)
+            self._do_again(worker, task, self._loss(worker, error), queue)
             return None
+        self._pace.look(watch, task.epochs, self._clock())
+        return result
 
-    def _has_machine(self, place: Place | None) -> bool:
-        return place is None or self._ray.has_node(place.node)
+    def _replace_still(self, queue: WorkQueue) -> None:
+        """Ends workers that live and have come to a stop."""
+        for worker in self._busy:
+            assert worker.task is not None
+            assert worker.watch is not None
+            if self._pace.is_still(worker.watch):
+                logger.warning(
+                    "cohort %d: no epoch has ended for %s", worker.task.cohort, duration(worker.watch.quiet)
+                )
+                self._do_again(worker, worker.task, Loss.STILL, queue)
+
+    def _do_again(self, worker: Worker, task: CohortTask, loss: Loss, queue: WorkQueue) -> None:
+        self._replace(worker)
+        self._losses.count(Work.of(task), loss)
+        logger.warning(
+            "cohort %d: its %s in generation %d; it is done again on another one",
+            task.cohort,
+            loss.value,
+            task.generation,
+        )
+        queue.put_back(task)
+
+    def _loss(self, worker: Worker, error: Exception) -> Loss:
+        place = worker.place
+        return loss_of(error, has_machine=place is None or self._ray.has_node(place.node))
 
     def _ask_anyone(self, call: Callable[[Any], Any]) -> Any:
-        """The answer of any worker; when it dies, of another one."""
-        for _ in range(MOST_FAILED_STARTS):
+        """The answer of any worker; when it is lost, of another one."""
+        while True:
             while not any(worker.is_idle for worker in self._workers):
                 self._wait()
             worker = next(worker for worker in self._workers if worker.is_idle)
             try:
                 return answer(call(worker.actor))
-            except RayActorError:
-                logger.warning(
-                    "a worker ended while it averaged posterior samples; another one does it again"
-                )
+            except LOST as error:
+                loss = self._loss(worker, error)
                 self._replace(worker)
-        raise MemoryFullError(
-            f"output.posteriorSamples: wanted the best member's rates, found that {MOST_FAILED_STARTS} "
-            "workers ended over them; most often memory runs out: set a smaller training.batchSize"
-        )
+                self._losses.count(AVERAGES, loss)
+                logger.warning(
+                    "posterior samples: the %s that averaged them; another one does it again", loss.value
+                )
 
     def _ask_for_progress(self, on_progress: OnProgress) -> None:
         """Tells what the workers have answered; one too busy to answer holds up nobody."""
         for worker in self._busy:
             assert worker.task is not None
+            assert worker.watch is not None
             epochs_done = worker.epochs_done()
-            if epochs_done is not None:
+            self._pace.look(worker.watch, epochs_done, self._clock())
+            if epochs_done is not None and epochs_done >= worker.watch.epochs:  # not what came too late
                 on_progress(worker.task.cohort, epochs_done, worker.task.epochs)

@@ -8,14 +8,39 @@ import os
 import pickle
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    ActorUnschedulableError,
+    GetTimeoutError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    WorkerCrashedError,
+)
 
+from lfads_worker.execution.losses import Loss
 from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
+from lfads_worker.execution.stillness import Watch
 from lfads_worker.training.state import CohortResult, CohortState, CohortTask
+
+# What Ray raises when a worker, its machine, or an answer that lay there is gone. They have no class of
+# their own in common: RayError is also one for faults that another worker would have too.
+LOST = (
+    RayActorError,
+    WorkerCrashedError,
+    OutOfMemoryError,
+    NodeDiedError,
+    ObjectLostError,
+    ActorUnschedulableError,
+    RuntimeEnvSetupError,
+)
 
 
 class Place(NamedTuple):
@@ -47,13 +72,14 @@ class CohortWorker:
         return self._made
 
     def train(self, task: CohortTask) -> bytes:
-        self._epochs_done = 0
-
         def note(epochs_done: int, epochs: int) -> None:
             del epochs
             self._epochs_done = epochs_done
 
-        return pickle.dumps(self._trainer.train_generation(task, note))
+        try:
+            return pickle.dumps(self._trainer.train_generation(task, note))
+        finally:
+            self._epochs_done = 0  # so that nobody takes it for the next cohort's
 
     @ray.method(concurrency_group="progress")  # type: ignore[untyped-decorator]
     def epochs_done(self) -> int:
@@ -79,7 +105,9 @@ class Worker:
       place: where it is, once it has answered.
       task: what it trains.
       result: reference to the result of `task`.
+      watch: over `task`.
       progress: reference to an answer to `epochs_done`.
+      compiled: sizes of the cohorts that it has trained.
     """
 
     actor: Any
@@ -87,7 +115,9 @@ class Worker:
     place: Place | None = None
     task: CohortTask | None = None
     result: Any = None
+    watch: Watch | None = None
     progress: Any = None
+    compiled: set[int] = field(default_factory=set)
 
     @classmethod
     def start(cls, trainer_factory: Any, threads: int | None, options: Mapping[str, Any]) -> "Worker":
@@ -110,25 +140,28 @@ class Worker:
         """Notes where it is.
 
         Raises:
-          RayActorError: if it could not start.
+          RayError: if it could not start.
         """
         self.place = Place(*ray.get(self.greeting))
         self.greeting = None
         return self.place
 
-    def give(self, task: CohortTask) -> None:
+    def give(self, task: CohortTask, now: float) -> None:
         """Lets it train."""
         self.task, self.result = task, self.actor.train.remote(task)
+        self.watch = Watch(now, at_first=len(task.member_ids) not in self.compiled)
 
     def take(self) -> CohortResult:
         """What it has trained; it is idle then, also after an error.
 
         Raises:
-          RayActorError: if it ended; whatever went wrong in it is raised as itself.
+          LOST: if it is gone; whatever went wrong in it is raised as itself.
         """
-        reference = self.result
-        self.task = self.result = self.progress = None
+        task, reference = self.task, self.result
+        assert task is not None
+        self.task = self.result = self.watch = self.progress = None
         result: CohortResult = pickle.loads(answer(reference))
+        self.compiled.add(len(task.member_ids))
         return result
 
     def epochs_done(self) -> int | None:
@@ -140,7 +173,7 @@ class Worker:
             epochs_done: int = ray.get(self.progress, timeout=0)
         except GetTimeoutError:  # too busy to answer
             return None
-        except RayActorError:  # dead: its result says so too
+        except LOST:  # its result says so too
             self.progress = None
             return None
         self.progress = None
@@ -158,3 +191,18 @@ def answer(reference: Any) -> Any:
     except RayTaskError as error:
         cause = error.cause
         raise cause if isinstance(cause, Exception) else error from error
+
+
+def loss_of(error: Exception, has_machine: bool) -> Loss:
+    """Why a worker is gone.
+
+    Args:
+      error: one of `LOST`.
+      has_machine: whether the machine on which it was is there.
+    """
+    if isinstance(error, OutOfMemoryError):
+        return Loss.MEMORY
+    out_of_reach = isinstance(error, NodeDiedError | ObjectLostError | ActorUnavailableError)
+    if out_of_reach or not has_machine:
+        return Loss.MACHINE
+    return Loss.ENDED

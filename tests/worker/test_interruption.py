@@ -1,5 +1,6 @@
 """Signals in a process of its own: they end processes."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,16 +8,21 @@ import time
 
 import pytest
 
+from autolfads_spec import dump_run
+
 PROGRAM = """
 import sys, time
 from lfads_worker.interruption import prompt
+
+def last_words():
+    {last_words}
 
 def wait():
     say = lambda: print("waiting", flush=True)
     {wait}
 
 try:
-    with prompt(lambda: "interrupted: run it again", patience_seconds={patience}):
+    with prompt(last_words, patience_seconds={patience}):
         wait()
 except KeyboardInterrupt:
     print("unwound", flush=True)
@@ -37,9 +43,12 @@ STUBBORN = """
 """
 
 
-def interrupted(wait, patience, number):
+SAY_SO = 'sys.stderr.write("interrupted: run it again"); return 130'
+
+
+def interrupted(wait, patience, number, last_words=SAY_SO):
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(wait=wait, patience=patience)],
+        [sys.executable, "-c", PROGRAM.format(wait=wait, patience=patience, last_words=last_words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,7 +71,14 @@ def test_an_interrupt_unwinds(number):
 def test_what_does_not_notice_is_ended_with_its_last_words(number):
     code, out, err, seconds = interrupted(STUBBORN, 0.2, number)
 
-    assert (code, out, err) == (130, "", "interrupted: run it again\n")
+    assert (code, out, err) == (130, "", "interrupted: run it again")
+    assert seconds < 20
+
+
+def test_last_words_that_fail_hold_up_nobody():
+    code, _, _, seconds = interrupted(STUBBORN, 0.2, signal.SIGINT, "raise BrokenPipeError")
+
+    assert code == 1
     assert seconds < 20
 
 
@@ -71,7 +87,7 @@ def test_afterwards_signals_are_as_before():
         "import signal, threading, time\n"
         "from lfads_worker.interruption import prompt\n"
         "before = signal.getsignal(signal.SIGTERM)\n"
-        "with prompt(lambda: ''): pass\n"
+        "with prompt(lambda: 130): pass\n"
         "assert signal.getsignal(signal.SIGTERM) is before\n"
         "assert signal.set_wakeup_fd(-1) == -1\n"
         "deadline = time.monotonic() + 5\n"
@@ -79,3 +95,69 @@ def test_afterwards_signals_are_as_before():
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# A driver as `autolfads run` makes it, with short times, in whose program a second one takes the run over.
+# What trains blocks in C, as a compiled program does: the interrupt of a heartbeat is no signal to it.
+SUPERSEDED = """
+import ctypes, functools, threading, time
+from pathlib import Path
+from lfads_worker import cli, interruption
+from lfads_worker.execution import choice
+from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.results import takeover
+from lfads_worker.results.fencing import Hold
+from autolfads_spec.store import FolderStore
+from lfads_worker.data.source import fingerprint
+
+in_c = ctypes.CDLL(None).sleep
+def in_python(seconds):
+    for _ in range(100 * seconds):
+        time.sleep(0.01)
+
+run, found = cli.load_run("run.yaml"), fingerprint(Path("data.h5"))
+
+def take_over():
+    takeover.take_over(FolderStore(Path("out")), run, found, ((0,),), {})
+
+class Blocks(ToyTrainer):
+    def train_generation(self, task, progress=None):
+        if task.generation == 1:
+            threading.Timer(0.5, take_over).start()
+            BLOCKS(40)
+        return super().train_generation(task, progress)
+
+Hold.alive = functools.partialmethod(Hold.alive, seconds=0.05)
+interruption.prompt = functools.partial(interruption.prompt, patience_seconds=0.3)
+choice.prepare_this_process = lambda threads: None
+cli.make_trainer = lambda spec, data: Blocks(1, data.trials, data.time, data.neurons)
+cli.app(["run", "run.yaml", "--workers", "0", *OPTIONS])
+"""
+
+
+@pytest.mark.parametrize(
+    ("blocks", "options"),
+    [
+        pytest.param("in_python", [], id="notices"),
+        pytest.param("in_c", [], id="notices too late"),
+        pytest.param("in_c", ["--log-format", "json"], id="notices too late, in JSON"),
+    ],
+)
+def test_a_superseded_driver_says_so_and_invites_nobody_to_start_it_again(
+    invoke, make_run, tmp_path, blocks, options
+):
+    size = ("--conditions", 4, "--trials-per-condition", 15, "--bins", 10)
+    assert invoke("synthesize", "lorenz", "data.h5", *size).exit_code == 0
+    (tmp_path / "run.yaml").write_text(dump_run(make_run(output={"report": False})))
+    program = SUPERSEDED.replace("BLOCKS", blocks).replace("OPTIONS", str(options))
+
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+
+    assert ended.returncode == 5, ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    if options:
+        last = json.loads(last)["message"]
+    assert "another one has taken it over" in last
+    assert "the same command" not in ended.stderr
+    assert time.monotonic() - began < 35
