@@ -80,7 +80,7 @@ def run(
         typer.Option(
             min=0,
             help="Ray workers, one core or GPU each; 0 trains in this process. By default what is fastest "
-            "here. The result is the same.",
+            "here, as far as memory carries. The result is the same.",
         ),
     ] = None,
     output: Annotated[

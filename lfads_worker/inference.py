@@ -159,13 +159,15 @@ def load_fitting(trained: TrainedRun, recording: str) -> SpikeData:
 def with_tensorflow(trained: TrainedRun, data: SpikeData, samples: int) -> PosteriorAverages:
     """Passes the recording through the model, in this process."""
     from lfads_worker.execution.device import find_devices
-    from lfads_worker.execution.environment import prepare_this_process, unheard
+    from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process, unheard
 
     threads = None if find_devices().kind == "gpu" else 1  # as the run's own workers: the same bits
     prepare_this_process(threads)
     with unheard():
         from lfads_worker.training.inference import infer
 
+    if threads is None:
+        multiply_in_float32()
     try:
         return infer(trained.run.spec, data, trained.weights, trained.settings["member"], samples, threads)
     except ValueError as error:

@@ -8,7 +8,7 @@ import _thread
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,25 +17,20 @@ from autolfads_spec.errors import AutoLFADSError, StoreError
 from lfads_worker import output_folder
 from lfads_worker.attempt import Attempt
 from lfads_worker.compatibility import require_fit
-from lfads_worker.data import memory
 from lfads_worker.data.check import DataReport, check
 from lfads_worker.data.files import load_spikes
 from lfads_worker.data.source import fingerprint, open_source, version
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.driver import Driver
 from lfads_worker.errors import DataError
-from lfads_worker.execution.choice import Choice, choose
-from lfads_worker.execution.cohorts import Cohorts, cut, members_per_cohort
-from lfads_worker.execution.device import (
-    ACCELERATOR_BYTES,
-    SMALLEST_ACCELERATOR_BYTES,
-    Devices,
-    memory_bytes,
-)
+from lfads_worker.execution.choice import Choice
+from lfads_worker.execution.cohorts import Cohorts
+from lfads_worker.execution.device import Devices
 from lfads_worker.execution.pool import CohortPool, TrainerFactory
 from lfads_worker.execution.trainers import TensorFlowTrainer
 from lfads_worker.history import Position
-from lfads_worker.progress import Progress
+from lfads_worker.placement import Site, cut_population, place
+from lfads_worker.progress import Followed, Progress
 from lfads_worker.results import takeover
 from lfads_worker.results.collect import collect
 from lfads_worker.results.commit import Commits
@@ -56,15 +51,40 @@ class Prepared:
     """A run that could start: its recording is good, and it is known how it will be trained.
 
     Attributes:
+      restriction: why there are fewer workers than there could be, see `Placement`.
       recording_version: of the recording's file in a bucket, see `Manifest`.
     """
 
     run: AutoLFADSRun
     data: SpikeData
+    site: Site
     report: DataReport
     cohorts: Cohorts
     choice: Choice
+    restriction: str | None
     recording_version: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: AutoLFADSRun,
+        data: SpikeData,
+        site: Site,
+        cohorts: Cohorts,
+        recording_version: str | None,
+    ) -> "Prepared":
+        """Places these cohorts, and says what the recording and its training look like."""
+        placement = place(run.spec, data, cohorts, site)
+        report = check(
+            data,
+            run.spec.model.output_distribution,
+            placement.needed_bytes,
+            placement.available_bytes,
+            placement.cure,
+        )
+        return cls(
+            run, data, site, report, cohorts, placement.choice, placement.restriction, recording_version
+        )
 
 
 def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: str | None = None) -> Prepared:
@@ -85,25 +105,8 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     data = load_spikes(spec.data, spec.model.output_distribution)
     unchanged = before is not None and version(spec.data.uri) == before
     require_fit(spec, data)
-    one, two = (memory.of_run(data, spec, members, devices.kind) for members in (1, 2))
-    size = members_per_cohort(
-        spec.compute.members_per_cohort,
-        spec.population.size,
-        devices.kind,
-        member_bytes=two - one,
-        device_bytes=_accelerator_bytes(spec),
-        fixed_bytes=2 * one - two,
-    )
-    cohorts = cut(spec.population.size, size)
-    choice = choose(workers, len(cohorts), devices, _cluster_workers(spec), address)
-    at_once = max(choice.workers, 1)
-    report = check(
-        data,
-        spec.model.output_distribution,
-        memory_bytes=at_once * memory.of_run(data, spec, len(cohorts[0]), devices.kind),
-        available_bytes=memory_bytes() if devices.kind == "cpu" and address is None else None,
-    )
-    return Prepared(run, data, report, cohorts, choice, before if unchanged else None)
+    site = Site(devices, workers, address)
+    return Prepared.of(run, data, site, cut_population(spec, data, site), before if unchanged else None)
 
 
 def require_same_recording(run: AutoLFADSRun, output: Output) -> None:
@@ -145,11 +148,16 @@ def take_over(
         run,
         prepared.data.fingerprint,
         prepared.cohorts,
-        versions(),
+        versions() | {"device": prepared.site.devices.kind_in_words},
         attempt.number,
         prepared.recording_version,
     )
-    return replace(prepared, cohorts=commits.cohorts), commits
+    if commits.cohorts == prepared.cohorts:
+        return prepared, commits
+    return (
+        Prepared.of(run, prepared.data, prepared.site, commits.cohorts, prepared.recording_version),
+        commits,
+    )
 
 
 def train(
@@ -189,11 +197,20 @@ def train(
 
     attempt.look()
     attempt.require_wanted()
-    with commits.hold.alive(interrupt=_thread.interrupt_main, at_heartbeat=attempt.look):
-        with prepared.choice.open(make_trainer(spec, data), while_waiting=attempt.require_wanted) as pool:
+    followed = Followed(progress)
+    with commits.hold.alive(
+        interrupt=_thread.interrupt_main,
+        at_heartbeat=attempt.look,
+        telling=lambda: {"seconds_left": followed.seconds_left},
+    ):
+        with prepared.choice.open(
+            make_trainer(spec, data),
+            while_waiting=attempt.require_wanted,
+            allowed_losses=spec.retry.max_member_failures,
+        ) as pool:
             on_pool(pool)
             driver = Driver(
-                spec, prepared.cohorts, pool, progress, commit_generation, attempt.asked_to_finish
+                spec, prepared.cohorts, pool, followed, commit_generation, attempt.asked_to_finish
             )
             history = driver.run(commits.start)
             best = history.best
@@ -239,16 +256,3 @@ def _draw_report(run: AutoLFADSRun, output: Output, results: Mapping[str, Any]) 
             output.store.address,
         )
         logger.debug("the report could not be drawn", exc_info=True)
-
-
-def _cluster_workers(spec: RunSpec) -> int:
-    """One for each device of the machines that were asked for."""
-    accelerator = spec.compute.accelerator
-    return spec.compute.workers.desired * (accelerator.count_per_worker if accelerator else 1)
-
-
-def _accelerator_bytes(spec: RunSpec) -> int:
-    asked = spec.compute.accelerator
-    return (
-        ACCELERATOR_BYTES.get(asked.type, SMALLEST_ACCELERATOR_BYTES) if asked else SMALLEST_ACCELERATOR_BYTES
-    )

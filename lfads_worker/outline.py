@@ -40,6 +40,7 @@ class Tracker:
     Attributes:
       seconds: wall time of each finished generation.
       epochs_done: by cohort, in the generation that is being trained.
+      elapsed: seconds of that generation, at the last report.
 
     The first generation begins with starting workers and compiling, which the rest of the
     run does not repeat: its speed is measured from the first epochs that were reported.
@@ -48,6 +49,7 @@ class Tracker:
     outline: Outline
     seconds: list[float] = field(default_factory=list)
     epochs_done: dict[int, int] = field(default_factory=dict)
+    elapsed: float = 0.0
     _under_way: tuple[float, float] | None = None  # elapsed seconds and epochs at the first report
     _first_speed: float | None = None  # seconds an epoch of the first generation, once under way
 
@@ -93,6 +95,7 @@ class Tracker:
           elapsed: seconds since the current generation began.
         """
         self.epochs_done[cohort] = epochs_done
+        self.elapsed = elapsed
         if self._under_way is None and epochs_done:
             self._under_way = (elapsed, self._epochs_now)
 
@@ -102,6 +105,7 @@ class Tracker:
             self._first_speed = self._speed_under_way(seconds, self.generation_epochs)
         self.seconds.append(seconds)
         self.epochs_done = {}
+        self.elapsed = 0.0
 
     def seconds_left(self, elapsed: float) -> float | None:
         """An estimate for all generations that are left, None as long as nothing is known.

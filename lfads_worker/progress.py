@@ -48,6 +48,38 @@ class Silent(Progress):
     """Shows nothing; the log still gets its line a generation."""
 
 
+class Followed(Progress):
+    """Shows the run as another one does, and keeps how long it will take for whoever asks.
+
+    Attributes:
+      seconds_left: an estimate, as of the last report; None as long as nothing is known. May be read from
+        another thread.
+    """
+
+    def __init__(self, shown_by: Progress) -> None:
+        self.seconds_left: float | None = None
+        self._shown_by = shown_by
+        self._tracker: Tracker | None = None
+
+    @contextmanager
+    def shown(self, tracker: Tracker) -> Iterator[None]:
+        self._tracker = tracker
+        with self._shown_by.shown(tracker):
+            yield
+
+    def trained(self) -> None:
+        self._look()
+        self._shown_by.trained()
+
+    def generation_finished(self, record: GenerationRecord) -> None:
+        self._look()
+        self._shown_by.generation_finished(record)
+
+    def _look(self) -> None:
+        assert self._tracker is not None  # shown before
+        self.seconds_left = self._tracker.seconds_left(self._tracker.elapsed)
+
+
 class Lines(Progress):
     """A plain line now and then inside a generation; the driver logs the line at its end."""
 

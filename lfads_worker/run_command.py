@@ -70,7 +70,7 @@ def carry_out(asked: Asked, quiet: bool, log_format: LogFormat, make_trainer: An
         stack.enter_context(
             told(session.how_to_go_on, lambda: session.log_file, session.say, session.last_word)
         )
-        stack.enter_context(interruption.prompt(lambda: f"interrupted: {session.how_to_go_on()}"))
+        stack.enter_context(interruption.prompt(session.cut_short))
         progress, handler = session.displays()
         stack.enter_context(log.to_console(handler, logging.WARNING if quiet else logging.INFO))
         if asked.attempt is not None:  # whatever is wrong with RUN.YAML, the operator is told if it can be
@@ -116,6 +116,7 @@ def _carry_out(
     if state is output_folder.FolderState.FINISHED:
         session.show([_finished(run)])
         return
+    require_same_recording(run, output)  # before a finished run that goes further loses its mark
     output_folder.claim(run, output)
     log_file = stack.enter_context(output_folder.log_kept(output))
     session.log_file = log_file if output.is_here else None
@@ -129,7 +130,6 @@ def _carry_out(
         commits,
         begun=state is output_folder.FolderState.BEGUN,
         ignored=() if in_cluster else run.spec.compute.ignored_locally(),
-        workers=workers,
     )
 
     def announce(pool: CohortPool) -> None:
@@ -165,22 +165,20 @@ def _finished(run: AutoLFADSRun) -> str:
     return f"{run.metadata.name} is finished: its results are in {run.spec.output.uri}"
 
 
-def _say_first(
-    prepared: "Prepared", commits: "Commits", begun: bool, ignored: Sequence[str], workers: int | None
-) -> None:
+def _say_first(prepared: "Prepared", commits: "Commits", begun: bool, ignored: Sequence[str]) -> None:
     """What the user should know before it starts."""
+    from lfads_worker.placement import without_work
+
     spec = prepared.run.spec
     if ignored:
         logger.info("ignored on this machine: %s", ", ".join(f"compute.{name}" for name in ignored))
     for warning in prepared.report.warnings:
         logger.warning("%s", warning)
-    if workers is not None and workers > prepared.choice.workers:
-        logger.info(
-            "%d workers would find %d cohorts only: training with %d",
-            workers,
-            len(prepared.cohorts),
-            prepared.choice.workers,
-        )
+    idle = without_work(spec, prepared.cohorts, prepared.site, has_begun=begun)
+    if idle is not None:
+        logger.warning("%s", idle)
+    if prepared.restriction is not None:
+        logger.info("%s", prepared.restriction)
     logger.info(
         "%s: %s", prepared.run.metadata.name, summary.size_of(prepared.run.spec, len(prepared.cohorts))
     )

@@ -58,7 +58,8 @@ class Accelerator(Block):
         max_length=63,
         pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
         json_schema_extra=wanted("a machine type such as g2-standard-8"),
-        description="Machine type of the worker nodes; the default is the smallest one with the accelerator.",
+        description="Machine type of the worker nodes; by default any that has the accelerator, and in a "
+        "pool that the operator makes one that fits it, such as g2-standard-8 for one nvidia-l4.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -224,7 +225,8 @@ class ComputeSpec(Block):
     workers: Workers = Field(
         default_factory=Workers,
         json_schema_extra=ANY_TIME,
-        description="How many workers train at the same time; the result does not depend on it.",
+        description="How many workers train at the same time. Changed later, it changes no result; when a "
+        "run begins on GPUs, membersPerCohort Auto goes by it.",
     )
     members_per_cohort: int | Literal["Auto"] = Field(
         "Auto",
@@ -233,8 +235,9 @@ class ComputeSpec(Block):
             "x-minimum": 1,
             "x-maximum": 512,
         },
-        description="Members trained together on one device; Auto chooses by population size and kind of "
-        "device.",
+        description="Members trained together on one device. Auto: 2 on a CPU; on GPUs the population shared "
+        "out over the GPUs, as far as their memory carries: those that are asked for in a cluster, those of "
+        "the machine on a laptop, when the run begins.",
     )
     provisioning: Literal["OnDemand", "Spot", "SpotThenOnDemand", "FlexStart"] = Field(
         "OnDemand",

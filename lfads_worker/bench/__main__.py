@@ -34,9 +34,10 @@ from lfads_worker.failures import told
 
 logger = logging.getLogger("lfads_worker.bench")  # also where this module is `__main__`
 
-# What fits in about 12 minutes of two idle cores, and everything.
-DEFAULT_MEMBERS, DEFAULT_ROUNDS, DEFAULT_EPOCHS = (1, 2, 8), 5, 5
-ALL_MEMBERS, ALL_ROUNDS, ALL_EPOCHS = (1, 2, 4, 8, 16), 7, 25
+MEMBERS = (1, 2, 4, 8, 16)
+# What fits in about half an hour of two idle cores, and what takes twice that.
+DEFAULT_ROUNDS, DEFAULT_EPOCHS = 5, 5
+ALL_ROUNDS, ALL_EPOCHS = 7, 25
 # A population of 20 on one device is what a GPU is for.
 MEMBERS_ON_GPU = (1, 2, 4, 8, 16, 20)
 PEER_PROCESSES_ON_GPU = 4
@@ -66,7 +67,7 @@ def bench(
         list[PeerForm] | None, typer.Option(help="How the peer runs; may be given twice.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Cohorts of 1, 2, 4, 8, 16, more rounds, longer generations.")
+        bool, typer.Option("--all", help="More rounds, and generations as long as in runs.")
     ] = False,
     shape: Annotated[
         list[ShapeName] | None, typer.Option(help="Only this shape; may be given twice.")
@@ -86,6 +87,9 @@ def bench(
     export: Annotated[
         Path | None, typer.Option(help="Write the programs for a machine without TensorFlow; time nothing.")
     ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Training steps in a call of an exported program.")
+    ] = STEPS_PER_CALL_ON_GPU,
     run_exported: Annotated[
         Path | None, typer.Option(help="Time the programs of this folder through jaxlib.", exists=True)
     ] = None,
@@ -99,11 +103,11 @@ def bench(
             write(page, raw.load(page.with_suffix(".json")))
             return
         if export is not None:
-            export_all(export, shapes, max(members or [MEMBERS_ON_GPU[-1]]))
+            export_all(export, shapes, max(members or [MEMBERS_ON_GPU[-1]]), steps)
             return
         devices = gpus_of_jax() if run_exported else find_devices()
         settings = replace(
-            settings_for(devices, everything),
+            settings_for(devices),
             seconds=seconds,
             rounds=rounds or (ALL_ROUNDS if everything else DEFAULT_ROUNDS),
         )
@@ -163,22 +167,21 @@ def time_exported(folder: Path, settings: Settings, programs: Programs, page: Pa
         time_shapes([SHAPES[fact["shape"]]], size, chosen, page, found)
 
 
-def export_all(folder: Path, shapes: Sequence[Shape], members: int) -> None:
+def export_all(folder: Path, shapes: Sequence[Shape], members: int, steps: int) -> None:
     """One program a shape."""
     from lfads_worker.bench.export import export as write_program
 
     for shape in shapes:
-        logger.info("%s: exporting a cohort of %d", shape.name, members)
-        write_program(folder / shape.name, shape, members, STEPS_PER_CALL_ON_GPU)
+        logger.info("%s: exporting a cohort of %d, %d steps a call", shape.name, members, steps)
+        write_program(folder / shape.name, shape, members, steps)
     typer.echo(f"written: {folder}")
 
 
-def settings_for(devices: Devices, everything: bool) -> Settings:
+def settings_for(devices: Devices) -> Settings:
     """A process a core with one thread each, or one process a GPU."""
     if devices.kind == "gpu":
         return Settings(MEMBERS_ON_GPU, peer_processes=PEER_PROCESSES_ON_GPU)
-    sizes = ALL_MEMBERS if everything else DEFAULT_MEMBERS
-    return Settings(sizes, processes=devices.count, peer_processes=devices.count)
+    return Settings(MEMBERS, processes=devices.count, peer_processes=devices.count)
 
 
 def gpus_of_jax() -> Devices:

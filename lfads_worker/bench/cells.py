@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-OURS, EXPORTED, PEER = "ours", "ours, through jaxlib", "lfads-torch"
+OURS, ON_RAY, EXPORTED, PEER = "ours", "ours, on Ray", "ours, through jaxlib", "lfads-torch"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Cell:
     @property
     def is_peer(self) -> bool:
         return self.program.startswith(PEER)
+
+    @property
+    def took_turns(self) -> bool:
+        """Whether its rounds are those of the other cells of its group."""
+        return self.program != ON_RAY
 
     def document(self) -> dict[str, Any]:
         """The cell as plain values."""
@@ -106,7 +111,7 @@ def ratios(cells: Sequence[Cell]) -> list[Ratio]:
     for group in dict.fromkeys((cell.shape, cell.group) for cell in cells):
         beside = [cell for cell in cells if (cell.shape, cell.group) == group]
         peer = best_peer(beside)
-        ours = [cell for cell in beside if not cell.is_peer]
+        ours = [cell for cell in beside if cell.took_turns and not cell.is_peer]
         if peer is not None and ours:
             found.append(ratio(max(ours, key=lambda cell: cell.processes), peer))
     return found

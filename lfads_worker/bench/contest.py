@@ -2,7 +2,9 @@
 
 In each round every cell is measured once, so a ratio inside a round compares
 two programs on the same machine in the same minute; the median over rounds
-is what is reported. Nothing here has a timeout: a busy machine takes longer.
+is what is reported. Our cohorts on Ray are read after that, by themselves: Ray's
+own processes would take from the others. Nothing here has a timeout: a busy
+machine takes longer.
 """
 
 import logging
@@ -12,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfads_worker.bench.cells import EXPORTED, OURS, PEER, Cell
+from lfads_worker.bench.cells import EXPORTED, ON_RAY, OURS, PEER, Cell
 from lfads_worker.bench.processes import Process, Reading, measure
 from lfads_worker.bench.programs import Programs
 from lfads_worker.bench.shapes import Shape
@@ -38,7 +40,7 @@ class Settings:
       peer_processes: the same for the peer.
     """
 
-    members: tuple[int, ...] = (1, 2, 8)
+    members: tuple[int, ...] = (1, 2, 4, 8, 16)
     rounds: int = 5
     seconds: float = 3.0
     processes: int = 1
@@ -47,15 +49,22 @@ class Settings:
 
 @dataclass(frozen=True)
 class Layout:
-    """What becomes a cell: a program, and the processes that run it together."""
+    """What becomes a cell: a program, and the processes that run it together.
+
+    Attributes:
+      team: what is asked; one process where that has workers of its own.
+      workers: of that one.
+    """
 
     program: str
     members: int
     team: Sequence[Process]
+    workers: int | None = None
 
-    def __str__(self) -> str:
-        cohorts = f", cohorts of {self.members}" if not self.program.startswith(PEER) else ""
-        return f"{self.program}{cohorts}, {processes(len(self.team))}"
+    @property
+    def processes(self) -> int:
+        """That train at the same time."""
+        return self.workers or len(self.team)
 
 
 def contest(
@@ -93,6 +102,11 @@ def contest(
                 continue
             expected_mb, before = peak_mb, members
             yield cells
+            if programs.exported is None:
+                try:
+                    yield _on_ray(shape, members, count, settings, programs)
+                except DeviceError as error:
+                    note(f"{shape.name}, cohorts of {members} on Ray: not measured; {error}")
 
 
 def processes(count: int) -> str:
@@ -124,6 +138,14 @@ def _size(
         return cells, float(max(process.peak_mb for process in ours))
 
 
+def _on_ray(shape: Shape, members: int, count: int, settings: Settings, programs: Programs) -> list[Cell]:
+    """The same cohorts on as many Ray workers."""
+    logger.info("%s, cohorts of %d: compiling on Ray in %s", shape.name, members, processes(count))
+    with programs.ours_on_ray(shape, members, count) as pool:
+        pool.wait_until_ready()
+        return _rounds(shape, members, settings, [Layout(ON_RAY, members, [pool], count)])
+
+
 def _rounds(shape: Shape, group: int, settings: Settings, layouts: Sequence[Layout]) -> list[Cell]:
     calls = [_calls(layout.team, settings.seconds) for layout in layouts]
     readings: list[list[Reading]] = [[] for _ in layouts]
@@ -133,7 +155,7 @@ def _rounds(shape: Shape, group: int, settings: Settings, layouts: Sequence[Layo
         for layout, count, row in turns if number % 2 == 0 else reversed(turns):
             row.append(measure(layout.team, count))
         rates = "; ".join(
-            f"{layout.program} x{len(layout.team)} {row[-1].rate:.2f}" for layout, _, row in turns
+            f"{layout.program} x{layout.processes} {row[-1].rate:.2f}" for layout, _, row in turns
         )
         logger.info("%s, round %d of %d, member-steps/s: %s", shape.name, number + 1, settings.rounds, rates)
     return [_cell(shape, group, layout, row) for layout, row in zip(layouts, readings, strict=True)]
@@ -150,11 +172,11 @@ def _cell(shape: Shape, group: int, layout: Layout, row: Sequence[Reading]) -> C
         shape=shape.name,
         program=layout.program,
         members=layout.members,
-        processes=len(team),
+        processes=layout.processes,
         group=group,
         rates=tuple(reading.rate for reading in row),
         cpu_ms=tuple(1e3 * reading.cpu_seconds / reading.member_steps for reading in row),
-        core_share=tuple(reading.cpu_seconds / (reading.seconds * len(team)) for reading in row),
+        core_share=tuple(reading.cpu_seconds / (reading.seconds * layout.processes) for reading in row),
         peak_mb=max(process.peak_mb for process in team),
         first_call_seconds=max(process.facts["first_call_seconds"] for process in team),
         device=team[0].facts["device"],

@@ -13,7 +13,7 @@ import numpy as np
 
 from lfads_worker.bench.ours import arguments_of
 from lfads_worker.bench.shapes import Shape
-from lfads_worker.execution.environment import prepare_this_process
+from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process
 
 
 def export(folder: Path, shape: Shape, members: int, steps: int) -> None:
@@ -26,6 +26,7 @@ def export(folder: Path, shape: Shape, members: int, steps: int) -> None:
       steps: training steps in one call, enough to hide the host's part of a call.
     """
     prepare_this_process(None)
+    multiply_in_float32()  # the program says so itself, wherever it is compiled
     import tensorflow as tf
 
     program, state, rest = arguments_of(shape, members, steps)

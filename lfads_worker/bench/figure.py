@@ -11,7 +11,7 @@ from typing import Any
 from lfads_worker.bench.cells import Cell, best_peer
 from lfads_worker.bench.contest import processes
 
-_COLOURS = ("#9ecae1", "#08519c", "#3182bd")
+_COLOURS = ("#9ecae1", "#08519c", "#3182bd", "#31a354")
 _PEER_COLOUR = "#d95f02"
 
 
@@ -35,11 +35,12 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
 
 def _panel(axis: Any, shape: str, cells: Sequence[Cell]) -> None:
     ours = [cell for cell in cells if not cell.is_peer]
-    for colour, count in zip(_COLOURS, sorted({cell.processes for cell in ours}), strict=False):
-        line = [cell for cell in ours if cell.processes == count]
+    layouts = sorted({(cell.program, cell.processes) for cell in ours})
+    for colour, (program, count) in zip(_COLOURS, layouts, strict=False):
+        line = [cell for cell in ours if (cell.program, cell.processes) == (program, count)]
         low = [cell.rate - min(cell.rates) for cell in line]
         high = [max(cell.rates) - cell.rate for cell in line]
-        label = f"{line[0].program}, {processes(count)}"
+        label = f"{program}, {processes(count)}"
         sizes = [cell.members for cell in line]
         rates = [cell.rate for cell in line]
         axis.errorbar(sizes, rates, (low, high), marker="o", capsize=3, color=colour, label=label)

@@ -29,7 +29,7 @@ from lfads_worker.driver import Driver
 from lfads_worker.execution.choice import choose
 from lfads_worker.execution.cohorts import cut
 from lfads_worker.execution.device import Devices
-from lfads_worker.execution.environment import prepare_this_process
+from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process
 from lfads_worker.execution.pool import TrainerFactory
 from lfads_worker.execution.trainers import TensorFlowTrainer
 from lfads_worker.history import GenerationRecord, Position
@@ -208,6 +208,8 @@ def _inside(study: Study, members: int, epochs: int, gpus: bool) -> tuple[float,
     prepare_this_process(threads)
     from lfads_worker.training.trainer import CohortTrainer
 
+    if gpus:
+        multiply_in_float32()
     spec = study.run(members, epochs, "benchmark").spec
     logger.info("overhead: compiling with and without validation")
     trainer = CohortTrainer(spec, study.data, threads)

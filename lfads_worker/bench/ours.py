@@ -7,12 +7,18 @@ them is cut to a single trial.
 """
 
 import argparse
+import socket
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lfads_worker.bench.answering import answer, memory_mb, serve
 from lfads_worker.bench.shapes import HYPERPARAMETERS, MINIBATCHES, SHAPES, Shape, spikes
-from lfads_worker.execution.environment import prepare_this_process
+from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process
+from lfads_worker.execution.pool import Shapes
+from lfads_worker.training.averages import PosteriorAverages
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog
 
 
 def main() -> None:
@@ -53,6 +59,8 @@ class Training:
 
         if threads:
             limit_threads(threads)
+        else:
+            multiply_in_float32()
         self.device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
         self.loss = float("nan")
         program, state, self._rest = arguments_of(shape, members, steps)
@@ -68,6 +76,72 @@ class Training:
         )
         self.loss = float(self._np.asarray(log)[0, 0].mean())
         self._calls += 1
+
+    def go_on_from(self, state: CohortState) -> None:
+        """Takes over what was trained elsewhere."""
+        arrays = (state.weights, state.adam_m, state.adam_v, state.steps)
+        self._state = type(self._state)(
+            *[self._tf.constant(array, like.dtype) for array, like in zip(arrays, self._state, strict=True)]
+        )
+
+    def trained(self, member_ids: tuple[int, ...]) -> CohortState:
+        """What others can go on from."""
+        np = self._np
+        weights, adam_m, adam_v, steps = (np.asarray(array) for array in self._state)
+        ids = np.asarray(member_ids, np.int64)
+        unknown = np.full(len(ids), np.nan)
+        return CohortState(ids, weights, adam_m, adam_v, steps.astype(np.int64), unknown)
+
+
+@dataclass(frozen=True)
+class OneShape:
+    """Makes what trains cohorts of a shape on workers; an epoch of theirs is a call."""
+
+    shape: str
+    members: int
+    steps: int
+
+    def __call__(self, threads: int | None) -> "OneShapeTrainer":
+        return OneShapeTrainer(Training(SHAPES[self.shape], self.members, self.steps, threads or 0))
+
+
+@dataclass(frozen=True)
+class OneShapeTrainer:
+    """A `Trainer` that nobody can ask for anything but training."""
+
+    training: Training
+
+    def train_generation(
+        self, task: CohortTask, progress: Callable[[int, int], None] | None = None
+    ) -> CohortResult:
+        """So many calls from the task's state on; logs and scores are not filled in."""
+        import numpy as np
+
+        began = time.perf_counter()
+        if task.state is not None:
+            self.training.go_on_from(task.state)
+        for number in range(task.epochs):
+            self.training.call()
+            if progress is not None:
+                progress(number + 1, task.epochs)
+        state = self.training.trained(task.member_ids)
+        nothing = np.full((task.epochs, len(state)), np.nan)
+        log = EpochLog(**{field.name: nothing for field in fields(EpochLog)})
+        return CohortResult(
+            cohort=task.cohort,
+            generation=task.generation,
+            state=state,
+            scores=nothing[-1],
+            log=log,
+            seconds=time.perf_counter() - began,
+            worker=socket.gethostname(),
+        )
+
+    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
+        raise NotImplementedError
+
+    def parameter_names_and_shapes(self) -> Shapes:
+        raise NotImplementedError
 
 
 def arguments_of(shape: Shape, members: int, steps: int) -> tuple[Any, Any, tuple[Any, ...]]:

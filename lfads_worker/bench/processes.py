@@ -43,7 +43,19 @@ class Reading:
 class Process:
     """One measuring process; a context manager that ends it."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        patience_seconds: float = 0.0,
+    ) -> None:
+        """Starts it.
+
+        Args:
+          command: its program and arguments.
+          environment: variables beside those of this process.
+          patience_seconds: for it to clean up at the end, before it is killed.
+        """
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         self._popen = subprocess.Popen(
             command,
@@ -53,6 +65,7 @@ class Process:
             text=True,
             env={**os.environ, **(environment or {})},
         )
+        self._patience_seconds = patience_seconds
         self._name = " ".join(Path(part).name for part in command[:3])
         self.facts: dict[str, Any] = {}
         self.peak_mb = 0  # so far
@@ -94,11 +107,13 @@ class Process:
         """End it."""
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
+        with suppress(BrokenPipeError):
+            self._popen.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(self._patience_seconds)
         if self._popen.poll() is None:
             self._popen.kill()
         self._popen.wait()
-        with suppress(BrokenPipeError):
-            self._popen.stdin.close()
         self._popen.stdout.close()
         self._errors.close()
 

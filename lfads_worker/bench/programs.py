@@ -21,6 +21,7 @@ from lfads_worker.execution.environment import training_environment
 HERE = Path(__file__).parent
 # On a CPU a call is short beside a round, on a GPU long beside the host's part.
 MEMBER_STEPS_PER_CALL_ON_CPU, STEPS_PER_CALL_ON_GPU = 4, 10
+SECONDS_TO_END_RAY = 60.0
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,17 @@ class Programs:
             command = [self.jax_python, str(HERE / "run_exported.py"), str(self.exported), "--serve"]
             # The peer's processes want room on the same GPU.
             return Process(command, {**environment, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"})
-        command = [sys.executable, "-m", "lfads_worker.bench.ours", "--shape", shape.name]
+        return Process(self._command("ours", shape, members), environment)
+
+    def ours_on_ray(self, shape: Shape, members: int, workers: int) -> Process:
+        """A cohort of ours on each of so many Ray workers; they get their environment from the pool."""
+        command = [*self._command("on_ray", shape, members), "--workers", str(workers)]
+        return Process(command, patience_seconds=SECONDS_TO_END_RAY)
+
+    def _command(self, module: str, shape: Shape, members: int) -> list[str]:
         steps = max(1, MEMBER_STEPS_PER_CALL_ON_CPU // members) if self.threads else STEPS_PER_CALL_ON_GPU
-        command += ["--members", str(members), "--steps", str(steps), "--threads", str(self.threads)]
-        return Process(command, environment)
+        command = [sys.executable, "-m", f"lfads_worker.bench.{module}", "--shape", shape.name]
+        return [*command, "--members", str(members), "--steps", str(steps), "--threads", str(self.threads)]
 
     def theirs(self, shape: Shape, form: str) -> Process:
         """One member of lfads-torch."""

@@ -47,7 +47,9 @@ class Readings:
 
     def note_busy_machine(self) -> None:
         """Say so when others were at work on the machine; on a GPU the cores say nothing."""
-        shares = [statistics.median(cell.core_share) for cell in self.cells if cell.device == "cpu"]
+        # On Ray a worker also waits for its cohort, whoever else is there.
+        plain = [cell for cell in self.cells if cell.device == "cpu" and cell.took_turns]
+        shares = [statistics.median(cell.core_share) for cell in plain]
         if shares and min(shares) < QUIET_CORE_SHARE:
             self.note(
                 f"The machine was busy: a process got as little as {100 * min(shares):.0f} % of a core. "

@@ -22,7 +22,7 @@ import numpy as np
 from answering import answer, memory_mb, serve  # type: ignore[import-not-found]
 
 # Of a whole array; Adam divides by the root of a second moment that starts at 0, so single weights may
-# differ by more. GPUs that multiply in TF32 differ by more than this after many steps: export fewer.
+# differ by more. Differences grow from step to step: export fewer.
 LARGEST_DIFFERENCE = 1e-3
 
 
@@ -39,7 +39,8 @@ def main() -> None:
     if not max(differences) < LARGEST_DIFFERENCE:
         sys.exit(
             f"wanted TensorFlow's results, found relative differences of {differences} where "
-            f"{LARGEST_DIFFERENCE} is the largest allowed; this is another computation, so it is not timed"
+            f"{LARGEST_DIFFERENCE} is the largest allowed, so it is not timed; export it with fewer --steps, "
+            "and if that differs too it is another computation"
         )
     if arguments.serve:
         answer(

@@ -101,6 +101,7 @@ def check(
     output_distribution: str = "Poisson",
     memory_bytes: int | None = None,
     available_bytes: int | None = None,
+    cure: str = "lower training.batchSize",
 ) -> DataReport:
     """Describe a recording and warn of what may spoil the result.
 
@@ -108,7 +109,8 @@ def check(
       data: a recording as `load_spikes` returns it.
       output_distribution: Poisson (counts) or Gaussian (values).
       memory_bytes: what training will need, from `memory.training_bytes` or `memory.of_run`.
-      available_bytes: memory of the machine; a warning when less than needed.
+      available_bytes: memory that there is; a warning when less than needed.
+      cure: what helps then.
     """
     counts = output_distribution == "Poisson"
     per_neuron = data.spikes.mean(axis=(0, 1), dtype=np.float64)
@@ -147,7 +149,7 @@ def check(
             *_warn_of_neurons(rates, silent, duplicates, counts),
             *_warn_of_shape(data),
             *_warn_of_rates(data, counts),
-            *_warn_of_memory(memory_bytes, available_bytes),
+            *_warn_of_memory(memory_bytes, available_bytes, cure),
         ],
     )
 
@@ -223,13 +225,10 @@ def _warn_of_rates(data: SpikeData, counts: bool) -> list[str]:
     return []
 
 
-def _warn_of_memory(needed: int | None, available: int | None) -> list[str]:
+def _warn_of_memory(needed: int | None, available: int | None, cure: str) -> list[str]:
     if needed is None or available is None or needed <= available:
         return []
-    return [
-        f"training needs about {readable_bytes(needed)}, this machine has {readable_bytes(available)}; lower "
-        "compute.membersPerCohort or training.batchSize"
-    ]
+    return [f"training needs about {readable_bytes(needed)}, found {readable_bytes(available)} here; {cure}"]
 
 
 def _these(neurons: list[int]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lfads_worker.execution.device import Devices
 from lfads_worker.execution.environment import prepare_this_process
+from lfads_worker.execution.losses import ALLOWED
 from lfads_worker.execution.pool import CohortPool, TrainerFactory
 
 
@@ -33,13 +34,17 @@ class Choice:
         return None if self.gpus else 1
 
     def open(
-        self, trainer_factory: TrainerFactory, while_waiting: Callable[[], None] = lambda: None
+        self,
+        trainer_factory: TrainerFactory,
+        while_waiting: Callable[[], None] = lambda: None,
+        allowed_losses: int = ALLOWED,
     ) -> CohortPool:
         """Starts the pool.
 
         Args:
           trainer_factory: makes what trains.
           while_waiting: called again and again as long as there is no worker, see `RayPool`.
+          allowed_losses: how often the machine under a cohort may be lost, see `Losses`.
         """
         if self.workers == 0:
             from lfads_worker.execution.serial import SerialPool
@@ -58,11 +63,17 @@ class Choice:
             threads=self.threads,
             address=self.address,
             while_waiting=while_waiting,
+            allowed_losses=allowed_losses,
         )
 
 
 def choose(
-    asked: int | None, cohorts: int, devices: Devices, cluster_workers: int = 1, address: str | None = None
+    asked: int | None,
+    cohorts: int,
+    devices: Devices,
+    cluster_workers: int = 1,
+    address: str | None = None,
+    fitting: int | None = None,
 ) -> Choice:
     """How many workers, and where.
 
@@ -72,11 +83,13 @@ def choose(
       devices: of this machine, or of the cluster's workers.
       cluster_workers: devices of the machines in `compute`; counts on a Ray cluster only.
       address: of a running Ray cluster, from RAY_ADDRESS.
+      fitting: workers that the memory of this machine carries; None: as many as it has devices. Whoever asks
+        for a number gets it all the same.
     """
     gpus = devices.kind == "gpu"
     if asked is not None:
         return Choice(min(asked, cohorts), gpus, address if asked else None)
     if address is not None:
         return Choice(min(cluster_workers, cohorts), gpus, address)
-    useful = min(devices.count, cohorts)
+    useful = min(devices.count, cohorts, devices.count if fitting is None else fitting)
     return Choice(useful if useful > 1 else 0, gpus)

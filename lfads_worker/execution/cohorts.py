@@ -1,7 +1,8 @@
 """How a population is cut into cohorts: once, at the start, and never again.
 
-A cohort is the unit of scheduling, of checkpoint and of retry, so the cut depends on the
-spec and on the kind of device only, never on how many workers or cores there are today.
+A cohort is the unit of scheduling, of checkpoint and of retry. On CPUs the cut depends on
+the spec only, never on how many workers or cores there are. On GPUs it also depends on how
+many GPUs are asked for when the run begins; what comes later changes nothing.
 """
 
 from collections.abc import Sequence
@@ -40,8 +41,12 @@ def members_per_cohort(
     member_bytes: int,
     device_bytes: int,
     fixed_bytes: int = 0,
+    devices: int = 1,
 ) -> int:
-    """The number asked for, or on Auto: 2 on a CPU, on a GPU as many as its memory carries.
+    """The number asked for, or on Auto: 2 on a CPU, on GPUs the population shared out over them.
+
+    A GPU trains many members in little more time than one, so there are as few cohorts as there are GPUs,
+    and more only where a GPU's memory does not carry so many members.
 
     Args:
       asked: `compute.membersPerCohort`.
@@ -50,13 +55,14 @@ def members_per_cohort(
       member_bytes: memory that training one member needs.
       device_bytes: memory of one device.
       fixed_bytes: memory that training needs before the first member.
+      devices: GPUs that were asked for.
     """
     if asked != "Auto":
         return min(asked, population_size)
     if device == "cpu":
         return min(MEMBERS_ON_CPU, population_size)
     fitting = int((USABLE_MEMORY_SHARE * device_bytes - fixed_bytes) // max(member_bytes, 1))
-    return max(1, min(fitting, population_size))
+    return max(1, min(fitting, -(-population_size // devices)))
 
 
 def in_member_order(cohorts: Cohorts, rows: Sequence[Sequence[T]]) -> list[T]:

@@ -7,28 +7,36 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from lfads_worker.execution import nvidia
 from lfads_worker.execution.cohorts import DeviceKind
 
 GIGABYTE = 10**9
 
-# Memory of one accelerator, in bytes, by GKE's names. A run without a name counts on the smallest, so that
-# its cohorts, and with them its result, are the same on every GPU.
+# Memory of one accelerator, in bytes, by GKE's names, and of one that nobody knows.
 ACCELERATOR_BYTES: Mapping[str, int] = {
+    "nvidia-tesla-p4": 8 * GIGABYTE,
     "nvidia-tesla-t4": 16 * GIGABYTE,
     "nvidia-l4": 24 * GIGABYTE,
     "nvidia-tesla-a100": 40 * GIGABYTE,
     "nvidia-a100-80gb": 80 * GIGABYTE,
     "nvidia-h100-80gb": 80 * GIGABYTE,
 }
-SMALLEST_ACCELERATOR_BYTES = 16 * GIGABYTE
+UNKNOWN_BYTES = 16 * GIGABYTE
 
 
 @dataclass(frozen=True)
 class Devices:
-    """The devices that a worker can have for itself: cores, or GPUs if there are any."""
+    """The devices that a worker can have for itself: cores, or GPUs if there are any.
+
+    Attributes:
+      gpu_bytes: memory of one GPU.
+      model: of the GPUs; None where it is not known.
+    """
 
     kind: DeviceKind
     count: int
+    gpu_bytes: int = UNKNOWN_BYTES
+    model: str | None = None
 
     @classmethod
     def of_cluster(cls, accelerator: str | None, workers: int) -> "Devices":
@@ -38,7 +46,14 @@ class Devices:
           accelerator: its type; None, also as a word, for CPUs.
           workers: that were asked for.
         """
-        return cls("cpu" if accelerator in (None, "None") else "gpu", workers)
+        if accelerator is None or accelerator == "None":
+            return cls("cpu", workers)
+        return cls("gpu", workers, ACCELERATOR_BYTES.get(accelerator, UNKNOWN_BYTES), accelerator)
+
+    @property
+    def kind_in_words(self) -> str:
+        """On what results depend in their last bits."""
+        return self.model or self.kind.upper()
 
     def __str__(self) -> str:
         noun = "GPU" if self.kind == "gpu" else "core"
@@ -48,7 +63,15 @@ class Devices:
 def find_devices() -> Devices:
     """GPUs when TensorFlow can use them, else the cores that this process may use."""
     gpus = count_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES")) if tensorflow_has_cuda() else 0
-    return Devices("gpu", gpus) if gpus else Devices("cpu", len(os.sched_getaffinity(0)))
+    return gpus_of_this_machine(gpus) if gpus else Devices("cpu", len(os.sched_getaffinity(0)))
+
+
+def gpus_of_this_machine(count: int) -> Devices:
+    """So many of them, with what the driver tells."""
+    told = nvidia.ask_driver()
+    if told is None:
+        return Devices("gpu", count)
+    return Devices("gpu", count, told.smallest_bytes or UNKNOWN_BYTES, " and ".join(told.names))
 
 
 def count_gpus(devices: Path, visible: str | None) -> int:
@@ -67,8 +90,3 @@ def tensorflow_has_cuda() -> bool:
     except PackageNotFoundError:
         return False
     return True
-
-
-def memory_bytes() -> int:
-    """Main memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,7 +2,8 @@
 
 One thread a process and one process a core is what is fastest on CPUs, and glibc's
 allocator must be told to keep the large buffers that every step frees and asks for again
-(measured: up to 180 ms of system time a step otherwise).
+(measured: up to 180 ms of system time a step otherwise). On GPUs the same program must give the
+same bits each time, and in float32.
 """
 
 import ctypes
@@ -16,6 +17,11 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 M_ARENA_MAX = -8
 KEEP_BYTES = 2**31 - 1  # mallopt takes a C int
+
+# The first forbids sums in the order in which threads come, the second kernels that are chosen by
+# stopwatch. XLA ends the process over a flag that it does not know: `tests/worker/execution/test_environment`
+# holds these against the TensorFlow that is installed.
+GPU_FLAGS = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
 
 
 def training_environment(threads: int | None) -> Mapping[str, str]:
@@ -31,7 +37,7 @@ def training_environment(threads: int | None) -> Mapping[str, str]:
         "MALLOC_TRIM_THRESHOLD_": str(KEEP_BYTES),
     }
     if threads is None:
-        return {**quiet, **malloc}
+        return {**quiet, **malloc, "XLA_FLAGS": xla_flags_for_gpus(os.environ.get("XLA_FLAGS", ""))}
     count = str(threads)
     return {
         **quiet,
@@ -44,10 +50,32 @@ def training_environment(threads: int | None) -> Mapping[str, str]:
 
 def prepare_this_process(threads: int | None) -> None:
     """Gives this process the settings, where it is not too late: values already set by the user stay."""
-    for name, value in training_environment(threads).items():
+    settings = training_environment(threads)
+    for name, value in settings.items():
         os.environ.setdefault(name, value)
+    if "XLA_FLAGS" in settings:  # several in one, the user's among them
+        os.environ["XLA_FLAGS"] = settings["XLA_FLAGS"]
     if sys.platform == "linux":
         _set_malloc()
+
+
+def xla_flags_for_gpus(set_by_user: str) -> str:
+    """XLA_FLAGS for the same bits each time on GPUs; a flag that the user has set keeps the user's value."""
+    if set_by_user.strip() and not set_by_user.lstrip().startswith("--"):
+        return set_by_user  # the name of a file that holds the flags
+    named = {flag.partition("=")[0] for flag in set_by_user.split()}
+    ours = [f"{name}={value}" for name, value in GPU_FLAGS.items() if name not in named]
+    return " ".join([*ours, *set_by_user.split()])
+
+
+def multiply_in_float32() -> None:
+    """Switches TensorFloat-32 off in TensorFlow: some GPUs multiply in it, with 10 bits, unless told not to.
+
+    Loads TensorFlow; to be called before its first program is made.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from autolfads_spec import RunSpec
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.errors import DeviceError, MemoryFullError
-from lfads_worker.execution.environment import unheard
+from lfads_worker.execution.environment import multiply_in_float32, unheard
 from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
 from lfads_worker.training.averages import PosteriorAverages
 from lfads_worker.training.state import CohortResult, CohortState, CohortTask
@@ -26,6 +26,8 @@ class TensorFlowTrainer:
         with unheard():
             from lfads_worker.training.trainer import CohortTrainer
 
+        if threads is None:
+            multiply_in_float32()
         with _full_memory_told("the recording and the model"):
             return PlainSpoken(CohortTrainer(self.spec, self.data, threads))
 

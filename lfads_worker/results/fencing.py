@@ -7,7 +7,7 @@ out with its next write, stops, and has changed nothing. What a generation consi
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from autolfads_spec.errors import ConflictError, StoreError
@@ -36,6 +36,11 @@ class Hold:
         self._lock = threading.Lock()  # the heartbeat is a thread of its own
         self._fenced: FencedError | None = None
 
+    @property
+    def fenced(self) -> FencedError | None:
+        """What this driver is told once it is known that another one has taken the run over."""
+        return self._fenced
+
     def renew(self, **changes: object) -> None:
         """Writes the manifest with some fields changed, and the time as its heartbeat.
 
@@ -60,6 +65,7 @@ class Hold:
         interrupt: Callable[[], None],
         seconds: float = HEARTBEAT_SECONDS,
         at_heartbeat: Callable[[], None] = lambda: None,
+        telling: Callable[[], Mapping[str, object]] = dict,
     ) -> Iterator[None]:
         """Renews the heartbeat now and then for as long as the context lasts.
 
@@ -68,11 +74,12 @@ class Hold:
             KeyboardInterrupt in this one, which leaves the context as a FencedError.
           seconds: between two heartbeats.
           at_heartbeat: called after each, in that other thread.
+          telling: what else of the manifest changes with each, in that other thread.
         """
         ended = threading.Event()
         thread = threading.Thread(
             target=self._beat,
-            args=(ended, seconds, interrupt, at_heartbeat),
+            args=(ended, seconds, interrupt, at_heartbeat, telling),
             name="heartbeat",
             daemon=True,
         )
@@ -93,10 +100,11 @@ class Hold:
         seconds: float,
         interrupt: Callable[[], None],
         at_heartbeat: Callable[[], None],
+        telling: Callable[[], Mapping[str, object]],
     ) -> None:
         while not ended.wait(seconds):
             try:
-                self.renew()
+                self.renew(**telling())
             except FencedError:
                 interrupt()
                 return

@@ -8,7 +8,7 @@ from lfads_worker.execution.cohorts import cut
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.outline import Outline, Tracker
-from lfads_worker.progress import Lines, LiveTable
+from lfads_worker.progress import Followed, Lines, LiveTable
 
 OUTLINE = Outline(epochs=(100, 20), cohort_sizes=(2, 2))
 
@@ -43,6 +43,27 @@ def test_a_long_first_generation_is_seen_to_move(caplog):
         "generation 0: 15 of 100 epochs, 0 of 2 cohorts done, about 4 min left",
         "generation 0: 30 of 100 epochs, 0 of 2 cohorts done, about 3 min left",
     ]
+
+
+def test_whoever_asks_is_told_how_long_the_run_will_take_once_a_tenth_of_the_first_generation_is_timed(
+    caplog,
+):
+    lines = Lines(Clock(), seconds_between_lines=0)
+    followed = Followed(lines)
+    tracker = Tracker(OUTLINE)
+
+    with caplog.at_level(logging.INFO, "lfads_worker.progress"), followed.shown(tracker):
+        assert followed.seconds_left is None
+        told = []
+        for epoch in range(1, 31):
+            tracker.train(cohort=0, epochs_done=epoch, elapsed=40.0 + 2 * epoch)  # 40 s to start and compile
+            followed.trained()
+            told.append(followed.seconds_left)
+
+    # One of two cohorts: an epoch of the whole population takes 4 s, and 120 - 15 are left.
+    assert told[0] is None
+    assert told[-1] == (120 - 15) * 4
+    assert len(caplog.records) == 31  # shown as ever
 
 
 def test_the_live_table_shows_the_generation_that_is_trained():

@@ -1,6 +1,6 @@
 """Ratios compare readings of the same round, and both sides at their best."""
 
-from lfads_worker.bench.cells import EXPORTED, OURS, Cell, best_peer, ratio, ratios
+from lfads_worker.bench.cells import EXPORTED, ON_RAY, OURS, Cell, best_peer, ratio, ratios
 
 
 def _cell(program=OURS, rates=(2.0, 4.0), **others):
@@ -24,6 +24,7 @@ def test_each_size_is_compared_with_the_best_peer_that_took_turns_with_it():
         _cell(rates=(8.0,)),
         _cell(rates=(9.0,), processes=2),
         _cell("lfads-torch eager", (3.0,), processes=2),
+        _cell(ON_RAY, (99.0,), processes=3),  # read at another time
         _cell("lfads-torch eager", (2.0,)),
         _cell(rates=(10.0,), members=4, processes=2, group=4),
         _cell("lfads-torch eager", (5.0,), processes=2, group=4),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lfads_worker.bench import contest
-from lfads_worker.bench.cells import OURS
+from lfads_worker.bench.cells import ON_RAY, OURS
 from lfads_worker.bench.contest import Settings
 from lfads_worker.bench.processes import Process, Reading, measure
 from lfads_worker.bench.programs import Peer, Programs
@@ -31,16 +31,22 @@ class Pretenders:
 
     exported = None
 
-    def __init__(self, *peer_forms, failing=()):
+    def __init__(self, *peer_forms, failing=(), failing_on_ray=()):
         self.peer_forms = peer_forms
         self.started = []
         self._failing = failing
+        self._failing_on_ray = failing_on_ray
 
     def ours(self, shape, members):
         self.started.append(members)
         if members in self._failing:
             return Process([sys.executable, "-c", "raise SystemExit(3)"])
         return _pretender(steps=members)
+
+    def ours_on_ray(self, shape, members, workers):
+        if members in self._failing_on_ray:
+            return Process([sys.executable, "-c", "raise SystemExit('no Ray here')"])
+        return _pretender(steps=members * workers)
 
     def theirs(self, shape, form):
         return _pretender()
@@ -63,10 +69,12 @@ def test_every_layout_is_read_once_a_round_beside_the_peer():
         (1, _EAGER, 1, 2),
         (1, _COMPILED, 1, 1),
         (1, _COMPILED, 1, 2),
+        (1, ON_RAY, 1, 2),  # by itself, when the others are done
         (4, OURS, 4, 1),
         (4, OURS, 4, 2),
         (4, _EAGER, 1, 2),  # one peer process alone stays what it was
         (4, _COMPILED, 1, 2),
+        (4, ON_RAY, 4, 2),
     ]
     assert {len(cell.rates) for cell in cells} == {3}
     assert {cell.peak_mb for cell in cells} == {300}  # the latest that was said
@@ -104,7 +112,7 @@ def test_fewer_processes_where_memory_is_short(monkeypatch):
 
     cells = _cells(Pretenders(), Settings((1,), rounds=1, seconds=0, processes=2), notes.append)
 
-    assert [cell.processes for cell in cells] == [1]
+    assert [(cell.program, cell.processes) for cell in cells] == [(OURS, 1), (ON_RAY, 1)]
     assert notes == ["tiny, cohorts of 1: not measured with 2 at a time, a process needs about 2 GB"]
 
 
@@ -113,9 +121,36 @@ def test_a_size_that_fails_leaves_the_others():
 
     cells = _cells(Pretenders(failing=(2,)), Settings((1, 2, 4), rounds=1, seconds=0), notes.append)
 
-    assert [cell.members for cell in cells] == [1, 4]
+    assert [cell.members for cell in cells if cell.program == OURS] == [1, 4]
     assert len(notes) == 1
     assert notes[0].startswith("tiny, cohorts of 2: not measured; a measuring process was wanted")
+
+
+def test_without_ray_the_rest_is_kept():
+    notes = []
+    programs = Pretenders(failing_on_ray=(1,))
+
+    cells = _cells(programs, Settings((1, 2), rounds=1, seconds=0), notes.append)
+
+    assert [(cell.members, cell.program) for cell in cells] == [(1, OURS), (2, OURS), (2, ON_RAY)]
+    assert notes[0].startswith("tiny, cohorts of 1 on Ray: not measured; a measuring process was wanted")
+    assert notes[0].endswith("no Ray here")
+
+
+def test_an_exported_program_is_not_given_to_ray():
+    programs = Pretenders()
+    programs.exported = Path("exported")
+
+    assert len(_cells(programs, Settings((1,), rounds=1, seconds=0))) == 1
+
+
+def test_a_process_with_patience_may_clean_up(tmp_path):
+    script = "import sys, time; sys.stdin.read(); open(sys.argv[1], 'w').write('swept')"
+
+    with Process([sys.executable, "-c", script, str(tmp_path / "swept")], patience_seconds=60):
+        pass
+
+    assert (tmp_path / "swept").read_text() == "swept"
 
 
 def test_free_memory_is_less_than_all():

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from lfads_worker.bench import __main__ as command
 from lfads_worker.bench import export as exporting
 from lfads_worker.bench.shapes import SHAPES
+from lfads_worker.execution.device import Devices
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,20 @@ def test_results_are_the_state_after_the_steps_and_the_log(xla_exported):
 )
 def test_differences_are_relative_to_tensorflows_results(run_exported, found, wanted, difference):
     assert run_exported._relative_difference(np.array(found), np.array(wanted)) == pytest.approx(difference)
+
+
+def test_the_number_of_steps_can_be_chosen(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(exporting, "export", lambda folder, *how: made.append(how))
+    app = typer.Typer()
+    app.command()(command.bench)
+    options = ["--export", str(tmp_path), "--shape", "tiny", "--members", "3"]
+
+    assert CliRunner().invoke(app, options).exit_code == 0
+    assert CliRunner().invoke(app, [*options, "--steps", "4"]).exit_code == 0
+
+    assert made == [(SHAPES["tiny"], 3, 10), (SHAPES["tiny"], 3, 4)]
+
+
+def test_all_sizes_are_measured_unless_some_are_asked_for():
+    assert command.settings_for(Devices("cpu", 2)).members == (1, 2, 4, 8, 16)

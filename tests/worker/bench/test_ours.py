@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lfads_worker.bench.ours import Training, arguments_of
+from lfads_worker.bench.ours import OneShapeTrainer, Training, arguments_of
 from lfads_worker.bench.shapes import HYPERPARAMETERS, MINIBATCHES, SHAPES, spikes
+from lfads_worker.training.state import CohortTask
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,23 @@ def test_a_call_takes_its_steps_with_every_member(xla_training):
     np.testing.assert_array_equal(after.steps - before.steps, [2, 2])
     assert ((after.weights.numpy() != before.weights.numpy()).mean(1) > 0.9).all()
     assert np.isfinite(xla_training.loss)
+
+
+def test_a_worker_trains_the_state_that_it_is_given(xla_training):
+    trainer, values = OneShapeTrainer(xla_training), (dict(HYPERPARAMETERS),) * 2
+    told = []
+
+    first = trainer.train_generation(CohortTask(0, 0, 0, 1, (4, 7), None, values)).state
+    trainer.train_generation(CohortTask(1, 0, 0, 3, (1, 2), None, values))
+    result = trainer.train_generation(
+        CohortTask(0, 1, 0, 2, (4, 7), first, values), lambda done, epochs: told.append((done, epochs))
+    )
+
+    assert result.state.member_ids.tolist() == [4, 7]
+    np.testing.assert_array_equal(result.state.steps - first.steps, [4, 4])  # two calls of two steps
+    assert ((result.state.weights != first.weights).mean(1) > 0.9).all()
+    assert told == [(1, 2), (2, 2)]
+    assert result.seconds > 0
 
 
 def test_shapes_are_those_of_the_published_measurements():

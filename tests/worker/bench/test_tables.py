@@ -3,7 +3,7 @@
 import pytest
 
 from lfads_worker.bench import figure, tables
-from lfads_worker.bench.cells import OURS, Cell
+from lfads_worker.bench.cells import ON_RAY, OURS, Cell
 from lfads_worker.bench.generation import Shares
 from lfads_worker.bench.readings import Readings
 
@@ -87,7 +87,19 @@ def test_a_page_that_is_not_there_is_begun(tmp_path):
     assert "new" in (tmp_path / "benchmark.md").read_text()
 
 
-@pytest.mark.parametrize("cells", [_CELLS, [_cell(OURS, (1.0, 2.0))]], ids=["with a peer", "alone"])
+def test_a_row_tells_what_ran_on_ray():
+    cells = [_cell(OURS, (7.0,), processes=2), _cell(ON_RAY, (6.0,), processes=2)]
+
+    rows = _rows(tables.shape_table("lorenz", cells))
+
+    assert [row[:4] for row in rows] == [[OURS, "1", "2", "7.00"], [ON_RAY, "1", "2", "6.00"]]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [_CELLS, [_cell(OURS, (1.0, 2.0))], [_cell(OURS, (2.0,)), _cell(ON_RAY, (1.0,))]],
+    ids=["with a peer", "alone", "with Ray"],
+)
 def test_the_picture_is_drawn(tmp_path, cells):
     figure.draw(cells, tmp_path / "picture.png")
 

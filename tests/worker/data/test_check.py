@@ -156,12 +156,11 @@ def test_true_rates_that_fit_pass():
 
 
 def test_too_little_memory_is_warned_of():
-    warnings = check(recording(), memory_bytes=4_000_000_000, available_bytes=2_000_000_000).warnings
+    memory = {"memory_bytes": 4_000_000_000, "available_bytes": 2_000_000_000}
 
-    assert warnings == [
-        "training needs about 4.0 GB, this machine has 2.0 GB; lower "
-        "compute.membersPerCohort or training.batchSize"
-    ]
+    warnings = check(recording(), **memory, cure="ask for at most 2 with --workers").warnings
+
+    assert warnings == ["training needs about 4.0 GB, found 2.0 GB here; ask for at most 2 with --workers"]
     assert check(recording(), memory_bytes=1, available_bytes=2).warnings == []
 
 

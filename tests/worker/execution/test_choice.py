@@ -2,7 +2,7 @@ import pytest
 
 from lfads_worker.execution import choice, ray_pool
 from lfads_worker.execution.choice import Choice, choose
-from lfads_worker.execution.device import Devices, count_gpus
+from lfads_worker.execution.device import Devices
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.execution.trainers import OnProvenGPU
@@ -37,6 +37,19 @@ def test_no_workers_means_this_process_even_on_a_cluster():
     assert choose(0, 10, CORES, cluster_workers=3, address="head:6379") == Choice(0, False)
 
 
+@pytest.mark.parametrize(
+    ("asked", "fitting", "workers"),
+    [
+        pytest.param(None, 2, 2, id="as many as memory carries"),
+        pytest.param(None, 9, 4, id="never more than cores"),
+        pytest.param(None, 1, 0, id="this process, where it carries one"),
+        pytest.param(4, 2, 4, id="who asks gets what is asked for"),
+    ],
+)
+def test_memory_limits_the_workers_that_nobody_asked_for(asked, fitting, workers):
+    assert choose(asked, 10, CORES, fitting=fitting).workers == workers
+
+
 def test_every_pool_trains_with_the_same_number_of_threads():
     assert {choose(workers, 10, CORES).threads for workers in (None, 0, 1, 2)} == {1}
     assert choose(None, 10, Devices("gpu", 2)).threads is None
@@ -49,35 +62,6 @@ def test_no_workers_open_the_serial_pool_in_a_prepared_process(monkeypatch):
     with Choice(0, gpus=False).open(ToyTrainer()) as pool:
         assert isinstance(pool, SerialPool)
     assert prepared == [1]
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [
-        pytest.param(None, 2, id="all"),
-        pytest.param("0", 1, id="one"),
-        pytest.param("", 0, id="none"),
-        pytest.param("-1", 0, id="none, CUDA's way"),
-        pytest.param("0,1,2,3", 2, id="no more than there are"),
-    ],
-)
-def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path, visible, expected):
-    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-
-    assert count_gpus(tmp_path, visible) == expected
-
-
-def test_devices_in_words():
-    assert str(Devices("cpu", 1)) == "1 core"
-    assert str(Devices("gpu", 2)) == "2 GPUs"
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "kind"), [(None, "cpu"), ("None", "cpu"), ("nvidia-l4", "gpu"), ("nvidia-new", "gpu")]
-)
-def test_a_cluster_has_what_was_asked_for(accelerator, kind):
-    assert Devices.of_cluster(accelerator, 3) == Devices(kind, 3)
 
 
 def test_workers_of_a_cluster_prove_their_gpus_and_others_need_not(monkeypatch):

@@ -61,6 +61,32 @@ def test_what_is_needed_before_the_first_member_is_kept_free():
     assert members_per_cohort("Auto", 20, "gpu", fixed_bytes=40 * GB, **memory) == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "devices", "cohorts"),
+    [
+        pytest.param(12, 1, 1, id="one GPU trains all"),
+        pytest.param(20, 4, 4, id="five members on each of four"),
+        pytest.param(20, 3, 3, id="seven, seven and six"),
+        pytest.param(20, 64, 20, id="no more than members"),
+        pytest.param(60, 2, 5, id="more than GPUs where memory carries but 12"),
+    ],
+)
+def test_auto_shares_a_population_out_over_the_gpus(size, devices, cohorts):
+    memory = {"member_bytes": GB, "device_bytes": 15 * GB}
+
+    most = members_per_cohort("Auto", size, "gpu", devices=devices, **memory)
+
+    assert len(cut(size, most)) == cohorts
+
+
+@pytest.mark.parametrize("devices", [1, 4, 64])
+def test_the_number_of_cores_cuts_nothing_differently(devices):
+    memory = {"member_bytes": GB, "device_bytes": 15 * GB}
+
+    assert members_per_cohort("Auto", 20, "cpu", devices=devices, **memory) == 2
+    assert members_per_cohort(20, 20, "gpu", devices=devices, **memory) == 20
+
+
 def test_a_member_too_large_for_the_device_still_gets_a_cohort():
     assert members_per_cohort("Auto", 4, "gpu", member_bytes=90 * GB, device_bytes=15 * GB) == 1
 

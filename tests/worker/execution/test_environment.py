@@ -1,9 +1,16 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
 from lfads_worker.execution import environment
-from lfads_worker.execution.environment import prepare_this_process, training_environment, unheard
+from lfads_worker.execution.environment import (
+    prepare_this_process,
+    training_environment,
+    unheard,
+    xla_flags_for_gpus,
+)
 
 
 def test_a_worker_on_a_core_computes_with_one_thread():
@@ -34,6 +41,65 @@ def test_what_the_user_has_set_stays(monkeypatch):
     prepare_this_process(1)
 
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_gpus_give_the_same_bits_each_time_and_cpus_know_nothing_of_it(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+
+    assert (
+        training_environment(None)["XLA_FLAGS"]
+        == "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+    )
+    assert "XLA_FLAGS" not in training_environment(1)
+
+
+@pytest.mark.parametrize(
+    ("set_by_user", "expected"),
+    [
+        pytest.param(
+            "--xla_dump_to=/tmp/x",
+            "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 --xla_dump_to=/tmp/x",
+            id="beside ours",
+        ),
+        pytest.param(
+            "--xla_gpu_autotune_level=4 --xla_gpu_deterministic_ops",
+            "--xla_gpu_autotune_level=4 --xla_gpu_deterministic_ops",
+            id="instead of ours",
+        ),
+        pytest.param("/etc/xla.flags", "/etc/xla.flags", id="a file of flags"),
+    ],
+)
+def test_xla_flags_of_the_user_stay(monkeypatch, set_by_user, expected):
+    monkeypatch.setattr(environment, "_set_malloc", lambda: None)
+    for name in training_environment(None):
+        monkeypatch.setenv(name, "before")
+    monkeypatch.setenv("XLA_FLAGS", set_by_user)
+
+    prepare_this_process(None)
+    prepare_this_process(None)  # as a driver that averages samples after it has trained
+
+    assert os.environ["XLA_FLAGS"] == expected
+
+
+_COMPILE = """
+import tensorflow as tf
+from lfads_worker.execution.environment import multiply_in_float32
+multiply_in_float32()
+print(float(tf.function(lambda x: x + 1.0, jit_compile=True)(tf.constant(2.0))))
+print(tf.config.experimental.tensor_float_32_execution_enabled())
+"""
+
+
+@pytest.mark.slow
+def test_tensorflow_knows_the_flags_and_multiplies_in_float32():
+    """A flag that XLA does not know ends the process."""
+    flags = {"XLA_FLAGS": xla_flags_for_gpus("")}
+    command = [sys.executable, "-W", "ignore", "-c", _COMPILE]
+
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **flags})
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3.0", "False"]
 
 
 def test_what_c_prints_while_loading_is_not_heard_and_exceptions_are(capfd):

@@ -98,3 +98,22 @@ def test_a_worker_proves_that_it_sees_a_gpu_before_it_makes_a_trainer(monkeypatc
         return
     with pytest.raises(DeviceError, match=r"wanted a GPU for each worker, found that TensorFlow sees none"):
         OnProvenGPU(toy)(None)
+
+
+@pytest.mark.parametrize(("threads", "told"), [(None, [False]), (1, [])], ids=["GPU", "CPU"])
+def test_gpus_multiply_in_float32_before_anything_is_compiled(monkeypatch, threads, told):
+    switched = []
+
+    def make(*arguments):
+        assert switched == told
+        return ToyTrainer()
+
+    experimental = SimpleNamespace(enable_tensor_float_32_execution=switched.append)
+    tensorflow = SimpleNamespace(config=SimpleNamespace(experimental=experimental))
+    monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
+    module = SimpleNamespace(CohortTrainer=make)
+    monkeypatch.setitem(sys.modules, "lfads_worker.training.trainer", module)
+
+    TensorFlowTrainer(None, None)(threads)
+
+    assert switched == told
