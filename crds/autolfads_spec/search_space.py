@@ -135,7 +135,9 @@ class SearchDimension(Block):
         0.3,
         gt=0,
         le=10,
-        description="How far a perturbation moves the value: by a factor of up to 1 + weight either way.",
+        description="How far a perturbation moves the value: by a factor of up to 1 + weight either way. In "
+        "a Uniform range that begins at 0, a tenth of the range is added before and taken off afterwards, so "
+        "that 0 can be left. A Choice moves to the next smaller or larger value.",
     )
     enforce_limits: bool = Field(
         True, description="Whether exploring keeps the value between `min` and `max`."

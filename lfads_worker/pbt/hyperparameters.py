@@ -90,9 +90,10 @@ class Hyperparameter:
 
         Where 0 is a value like any other (a dropout rate), multiplying alone could never leave it, and would
         hardly leave its neighbourhood. With a tenth of the range added, the smallest values move in steps of
-        that tenth's size, and large ones as ever. Everywhere else it is 0: purely multiplicative.
+        that tenth's size, and large ones as ever. Everywhere else it is 0: purely multiplicative. What counts
+        is the range, not how far below it exploring may lead: a factor never leads to 0.
         """
-        if self.distribution != "uniform" or self.limits[0] > 0:
+        if self.distribution != "uniform" or self.low > 0:
             return 0.0
         return _FLOOR_SHARE * (self.high - self.low)
 
@@ -135,7 +136,8 @@ class Hyperparameter:
         if self.distribution == "choice":
             return value in self.choices
         low, high = self.limits
-        return low <= value <= high and (value > 0 or self.distribution == "uniform")
+        # From 0 no factor leads away: it needs a floor, which a range has that begins there.
+        return low <= value <= high and (value > 0 or self.low == 0)
 
 
 @dataclass(frozen=True)

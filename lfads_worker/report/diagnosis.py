@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from autolfads_spec.attempt import BUDGET_STOP
 from autolfads_spec.search_space import SearchDimension
 from lfads_worker.report import findings
 from lfads_worker.report.findings import Finding
 from lfads_worker.report.folder import FinishedRun
+from lfads_worker.report.search_end import End, search_ended
 from lfads_worker.report.tables import Array, History
 
 _ORDER = ("warning", "notice", "good")
@@ -35,16 +37,32 @@ def _all(run: FinishedRun) -> Iterator[Finding | None]:
     shares = input_signal_shares(run.inferred.input_means, run.inferred.input_stds)
     yield findings.controller_unused(shares) if shares else None
     searched = [d for d in spec.population.search_space if d.min is not None]
+    limited = [d for d in searched if d.enforce_limits]
     yield findings.at_the_edge(
-        {d.name: _winners(history, d) for d in searched}, {d.name: _movable(d) for d in searched}
+        {d.name: _winners(history, d) for d in limited}, {d.name: _movable(d) for d in limited}
     )
     stopping = spec.population.stopping
-    yield findings.search_ended(
-        [float(np.nanmin(scores)) for scores in history.scores if np.isfinite(scores).any()],
+    yield search_ended(
+        [float(np.nanmin(scores)) if np.isfinite(scores).any() else math.nan for scores in history.scores],
         _spread(history, searched),
         stopping.patience,
         stopping.min_improvement,
+        _end(run),
     )
+
+
+def _end(run: FinishedRun) -> End:
+    spec, reason = run.run.spec, run.results["stop_reason"]
+    limit = None
+    if reason == BUDGET_STOP:
+        budget = spec.budget
+        amounts = {"budget.maxCost": budget.max_cost, "budget.maxGpuHours": budget.max_gpu_hours}
+        limit = " or ".join(name for name, amount in amounts.items() if amount is not None) or "the budget"
+    elif run.history.generations >= spec.population.generations:
+        limit = "population.generations"
+    elif spec.population.stopping.max_hours is not None and "time limit" in reason:
+        limit = "population.stopping.maxHours"
+    return End(reason, limit, spec.population.generations)
 
 
 def _quality(metrics: Mapping[str, Any]) -> Iterator[Finding | None]:

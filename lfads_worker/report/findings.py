@@ -23,8 +23,6 @@ HELD_OUT_SHARE = 0.4
 COLLAPSED_NATS = 1.0
 # An input whose mean moves with less than 5 % of its whole variance is noise from the prior.
 UNUSED_SHARE = 0.05
-# Spread of members in units of the search range: 0.29 when drawn evenly, below 0.03 nearly one model.
-SAME_SPREAD = 0.03
 # More than one training in ten lost costs more than it teaches.
 MANY_DIVERGED = 0.1
 # As the data check warns.
@@ -160,44 +158,6 @@ def controller_unused(signal_shares: Sequence[float]) -> Finding | None:
         "The recorded activity is explained by its own dynamics and the state at the start of a trial. That "
         "is expected where nothing from outside arrives during a trial; else the inputs were penalised away.",
         advice + "If you do not, model.inferredInputs: 0 trains a smaller and faster model.",
-    )
-
-
-def search_ended(
-    best_scores: Sequence[float], spread: float | None, patience: int, min_improvement: float
-) -> Finding | None:
-    """Whether more generations would bring more.
-
-    Args:
-      best_scores: the best score of each generation, lower is better.
-      spread: of the members' hyperparameters in the last generation, in units of the search range; None
-        where nothing is searched.
-      patience: generations without improvement after which a run stops.
-      min_improvement: relative improvement that counts.
-    """
-    if len(best_scores) <= patience:
-        return None
-    before, now = min(best_scores[:-patience]), min(best_scores)
-    gained = (before - now) / abs(before)
-    trend = f"Over the last {patience} generations the best score improved by {100 * gained:z.2f} %"
-    if gained > min_improvement:
-        return Finding(
-            "notice",
-            "The search was still improving",
-            f"{trend}; {100 * min_improvement:.2f} % or less counts as standing still.",
-            "The run ended because its generations were used up, not because nothing better was to be found.",
-            "Raise population.generations for the last bit of quality; the gain left is usually small.",
-        )
-    alike = spread is not None and spread < SAME_SPREAD
-    return Finding(
-        "good",
-        "The population has converged",
-        f"{trend}."
-        + (f" The members' hyperparameters differ by {100 * spread:.0f} % of the range." if spread else ""),
-        "More generations would hardly give a better model."
-        + (" By now all members are nearly copies of one another." if alike else ""),
-        "Nothing has to be done. To check that it is no local optimum, run again with another population.seed"
-        + (" or a larger population.size." if alike else "."),
     )
 
 

@@ -25,8 +25,9 @@ def smooth(previous: ArrayLike, value: ArrayLike, new_weight: float = 0.7) -> Ar
     """One step of exponential smoothing, s_k = (1 − w) s_{k−1} + w x_k with w the weight of the new value.
 
     Args:
-      previous: [members] smoothed values so far; NaN before the first one, which is then taken as it is.
-      value: [members] the new values; NaN for a member that diverged, and then so is the result.
+      previous: [members] smoothed values so far; NaN before the first one, which is then taken as it is, and
+        so is the one after an infinite loss: a member that has recovered is judged by what came since.
+      value: [members] the new values; NaN or infinite for a member that diverged, and then so is the result.
       new_weight: above 0 and up to 1; 1 does not smooth.
 
     Returns:
@@ -37,7 +38,8 @@ def smooth(previous: ArrayLike, value: ArrayLike, new_weight: float = 0.7) -> Ar
             f"smoothing: a weight above 0 and up to 1 wanted, found {new_weight}; 0.7 is AutoLFADS's"
         )
     before, new = np.asarray(previous, np.float64), np.asarray(value, np.float64)
-    return np.where(np.isnan(before), new, (1 - new_weight) * before + new_weight * new)
+    goes_on = np.isfinite(before)
+    return np.where(goes_on, (1 - new_weight) * np.where(goes_on, before, 0.0) + new_weight * new, new)
 
 
 def log_factorial(counts: ArrayLike, form: LogFactorial = "Exact") -> Array:

@@ -12,6 +12,11 @@ from autolfads_spec import load_run
 from lfads_worker.data.files import load_spikes
 from lfads_worker.training.baselines import smoothing_baseline
 
+# Bits per spike on validation trials, 3.5 % and 3 % below what seed 1 reaches: 0.275 on the held-out neurons
+# and 0.352 on the others. Another processor's rounding may lead elsewhere, as another seed does: seed 2
+# reaches 0.292 and 0.352.
+HELD_OUT, HELD_IN = 0.265, 0.3415
+
 RECORDING = Path(__file__).parents[3] / "shared" / "data" / "reach.mat"
 
 pytestmark = [
@@ -57,5 +62,12 @@ def test_held_out_neurons_are_predicted(baseline, valid):
     inferred = valid.held_out.bits_per_spike
 
     print(f"held-out neurons: {inferred:.3f} bits per spike; smoothing and regression: {baseline:.3f}")
-    assert inferred >= 0.26
+    assert inferred >= HELD_OUT
     assert inferred > baseline
+
+
+def test_neurons_that_the_encoders_see_are_explained(valid):
+    explained = valid.held_in.bits_per_spike
+
+    print(f"neurons of the encoders: {explained:.4f} bits per spike")
+    assert explained >= HELD_IN

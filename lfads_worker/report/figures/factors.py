@@ -46,7 +46,7 @@ def draw(run: FinishedRun) -> Drawn:
             ax.set_xlabel(_name(components, first))
             ax.set_ylabel(_name(components, second))
         for i, ax in enumerate(over_time):
-            ax.set_ylabel(f"component {i + 1}")
+            ax.set_ylabel(f"component {i + 1}\n(a.u.)")
             ax.set_xlim(0, inferred.spikes.shape[1] * inferred.bin_width_ms)
             ax.tick_params(labelbottom=i == count - 1)
         over_time[-1].set_xlabel("time (ms)")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from numpy.typing import NDArray
 
 from autolfads_spec.search_space import SearchDimension
@@ -41,7 +41,11 @@ def draw(run: FinishedRun) -> Drawn | None:
                 ax.tick_params(labelbottom=True)
         figure.align_ylabels()
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=3)
+        legend = figure.legend(handles, labels, loc="outside upper center", ncols=3, scatterpoints=1)
+        dot = legend.legend_handles[0]
+        if isinstance(dot, PathCollection):  # a single one must be seen, where many of them make the grey
+            dot.set_alpha(1.0)
+            dot.set_sizes([14.0])
     return Drawn(figure, _caption(run, {dimension.attribute for dimension in searched}))
 
 
@@ -53,11 +57,17 @@ def _caption(run: FinishedRun, searched: set[str]) -> str:
         if name not in searched
     ]
     rest = f" Not searched: {'; '.join(fixed)}." if fixed else ""
+    unlimited = [
+        HYPERPARAMETERS[d.attribute]
+        for d in run.run.spec.population.search_space
+        if d.min is not None and not d.enforce_limits
+    ]
+    free = f", which exploring may leave: {', '.join(unlimited)}" if unlimited else ""
     return (
         "Each grey line leads from a member to the member that went on with its weights in the next "
         "generation; where a line forks, a better member was copied and its values were changed. The "
         "coloured line is the winner's lineage: the schedule of values that the best model was trained with. "
-        f"Dashed lines are the limits of the search.{rest}"
+        f"Dashed lines are the limits of the search{free}.{rest}"
     )
 
 
@@ -66,10 +76,10 @@ def _panel(ax: Axes, dimension: SearchDimension, history: History) -> None:
     logarithmic = dimension.distribution == "LogUniform"
     ax.set_yscale("log" if logarithmic else "linear")
     lines = _family_lines(values, history.parents)
-    alpha = float(np.clip(60 / max(len(lines), 1), 0.25, 0.8))
+    alpha = float(np.clip(90 / max(len(lines), 1), 0.3, 0.8))
     ax.add_collection(LineCollection(list(lines), colors=OTHERS, linewidths=0.8, alpha=alpha))
     dots = np.arange(history.generations).repeat(history.members)
-    size = 9 if values.size <= 200 else 3
+    size = 9 if values.size <= 400 else 4
     ax.scatter(dots, values.ravel(), s=size, color=OTHERS, alpha=alpha, lw=0, label="a member")
     line = history.lineage
     winner = values[np.arange(len(line)), line]

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from lfads_worker.report.figures.style import (
@@ -46,12 +47,13 @@ def _caption(history: History) -> str:
     crosses = " A cross is a member that diverged." if diverged else ""
     return (
         "Lower is better for score, likelihood and loss. Top left, the score that selects members: each dot "
-        "is one member at the end of a generation; a triangle at the top is one that lies above the axis."
+        "is one member at the end of a generation; a triangle is one that lies above those shown."
         f"{crosses} The other panels follow the best member, and the members it descends from, through all "
         "epochs; grey lines are all members, and a jump in one is where it copied a better member. The "
         "shaded epochs are those in which the weights of the information and L2 terms are raised to their "
-        "full value. The training likelihood is measured with dropout switched on and can therefore lie "
-        "above the validation likelihood."
+        "full value. Training likelihood and loss are measured with dropout switched on: they can lie above "
+        "validation, and they jump where a new generation begins with other dropout rates or weights of the "
+        "loss terms."
     )
 
 
@@ -79,7 +81,10 @@ def _scores(ax: Axes, history: History) -> None:
     ax.set_xlim(-0.5, history.generations - 0.5)
     count_axis(ax, "generation")
     ax.set_ylabel("score: smoothed validation\n" + NLL)
-    ax.legend(loc="upper right")
+    legend = _legend_above(ax)
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1.0)  # a single dot, where many of them make the grey
 
 
 def _dots(ax: Axes, scores: Array, high: float) -> None:
@@ -108,17 +113,18 @@ def _likelihoods(ax: Axes, history: History) -> None:
         ax.plot(x[: len(unseen)], unseen, color=HELD_OUT, lw=_width(x), label="validation, held out")
     _chosen(ax, x, valid)
     _epochs(ax, history, [train, valid, unseen])
-    if np.isfinite(unseen).any():
-        _leave_room_above(ax)  # that curve usually lies highest
     ax.set_ylabel(NLL)
-    ax.legend(loc="upper right")
+    if np.isfinite(unseen).any():
+        _legend_above(ax)  # that curve usually lies highest
+    else:
+        ax.legend(loc="upper right")
 
 
 def _loss(ax: Axes, history: History) -> None:
     x = history.epoch.astype(float)
     loss = history.along_lineage("train_loss")
     thin_lines(ax, history.curves["train_loss"], x)
-    ax.plot(x[: len(loss)], loss, color=WINNER, lw=_width(x), label="training loss of the best line")
+    ax.plot(x[: len(loss)], loss, color=WINNER, lw=_width(x), label="the winner's lineage")
     _chosen(ax, x, loss)
     _epochs(ax, history, [loss])
     ax.set_ylabel("training loss, all terms\n(scaled as in run.yaml)")
@@ -140,11 +146,11 @@ def _information(ax: Axes, history: History) -> None:
         shown.append(curve)
     _epochs(ax, history, shown)
     ax.set_ylim(bottom=0)
-    _leave_room_above(ax)
     ax.set_ylabel("information about a trial: KL\ndivergence to the prior (nats)")
     if np.isfinite(shown[0]).any():
-        ax.legend(loc="upper right")
+        _legend_above(ax)
     else:
+        ax.set_yticks([])
         words = "not written by the version of\nautolfads that trained this run"
         ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color=INK)
 
@@ -167,10 +173,13 @@ def _chosen(ax: Axes, x: Array, curve: Array) -> None:
     ax.plot(x[len(curve) - 1], curve[-1], "*", ms=12, color=WINNER, mec="white", zorder=5, clip_on=False)
 
 
-def _leave_room_above(ax: Axes) -> None:
-    """For a legend that would otherwise hide a curve."""
+def _legend_above(ax: Axes) -> Legend:
+    """A legend at the top that hides nothing, for the axis goes on that far."""
+    legend = ax.legend(loc="upper right")
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.35 * (high - low))
+    share = 0.09 * len(legend.get_texts())  # of the axis; a line of type takes about 0.085
+    ax.set_ylim(low, low + (high - low) / (1 - share))
+    return legend
 
 
 def _shade_ramps(ax: Axes, history: History) -> None:

@@ -51,9 +51,9 @@ def test_resampled_values_are_draws(hyperparameter, seed):
     assert value == hyperparameter.draw(np.random.default_rng(seed))
 
 
-@given(st.floats(1e-6, 1e-2), st.floats(0.01, 2), SEEDS)
-def test_a_step_is_between_the_smallest_and_the_boldest_factor(value, weight, seed):
-    free = Hyperparameter("l2_generator", "log_uniform", 1e-6, 1e-2, weight=weight, enforce_limits=False)
+@given(st.sampled_from(["uniform", "log_uniform"]), st.floats(1e-6, 1e-2), st.floats(0.01, 2), SEEDS)
+def test_a_step_is_between_the_smallest_and_the_boldest_factor(distribution, value, weight, seed):
+    free = Hyperparameter("l2_generator", distribution, 1e-6, 1e-2, weight=weight, enforce_limits=False)
 
     moved = explore.perturb(free, value, np.random.default_rng(seed))
 
@@ -101,9 +101,10 @@ def test_without_limits_a_value_may_leave_its_range():
     assert any(explore.perturb(free, 5e-3, rng) > 5e-3 for _ in range(50))
 
 
+@pytest.mark.parametrize("limited", [True, False], ids=["limited", "free"])
 @pytest.mark.parametrize("name", ["dropout_rate", "coordinated_dropout_rate"])
-def test_zero_is_left_again(name):
-    hyperparameter = Hyperparameter(name, "uniform", low=0.0, high=0.6, weight=0.3)
+def test_zero_is_left_again(name, limited):
+    hyperparameter = Hyperparameter(name, "uniform", low=0.0, high=0.6, weight=0.3, enforce_limits=limited)
     rng = np.random.default_rng(0)
 
     first_steps = [explore.perturb(hyperparameter, 0.0, rng) for _ in range(100)]
@@ -116,8 +117,35 @@ def test_zero_is_left_again(name):
     assert max(visited) > 0.3
 
 
-def test_a_range_above_zero_moves_by_factors_only():
-    assert Hyperparameter("coordinated_dropout_rate", "uniform", low=0.01, high=0.7).floor == 0
+@pytest.mark.parametrize("limited", [True, False], ids=["limited", "free"])
+def test_a_range_above_zero_moves_by_factors_only(limited):
+    above = Hyperparameter(
+        "learning_rate", "uniform", low=1e-5, high=5e-3, weight=0.3, enforce_limits=limited
+    )
+    rng = np.random.default_rng(0)
+
+    largest = max(explore.perturb(above, 1e-5, rng) for _ in range(200))
+
+    assert 1.25e-5 < largest <= 1.3e-5
+
+
+@given(hyperparameters(enforce_limits=True), SEEDS)
+def test_a_step_within_limits_is_the_formula_to_the_last_bit(hyperparameter, seed):
+    """Published runs are repeated only as long as this holds."""
+    assume(hyperparameter.distribution != "choice" and hyperparameter.weight > 0)
+    value = hyperparameter.draw(np.random.default_rng(seed))
+    low, high, weight = hyperparameter.low, hyperparameter.high, hyperparameter.weight
+    added = 0.1 * (high - low) if hyperparameter.distribution == "uniform" and low == 0 else 0.0
+
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        size = rng.uniform(math.log1p(0.002 * weight), math.log1p(weight))
+        expected = (value + added) * math.exp(size if rng.random() < 0.5 else -size) - added
+        if low <= expected <= high:
+            break
+
+    found = explore.perturb(hyperparameter, value, np.random.default_rng(seed))
+    assert found == min(max(expected, low), high)
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=6, unique=True), SEEDS)

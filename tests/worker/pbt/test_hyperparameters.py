@@ -83,6 +83,7 @@ def test_choices_are_kept_in_ascending_order():
             "start must be",
             id="start at 0 could never leave it",
         ),
+        pytest.param({"start": 0.0, "enforce_limits": False}, "start must be", id="start below a free range"),
     ],
 )
 def test_a_hyperparameter_that_cannot_work_is_refused(settings, sentence):

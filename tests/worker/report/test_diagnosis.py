@@ -1,6 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import yaml
 
+from autolfads_spec import dump_run, load_run
+from autolfads_spec.attempt import BUDGET_STOP
 from autolfads_spec.search_space import SearchDimension
 from lfads_worker.report.diagnosis import diagnose, input_signal_shares, unit_position
 
@@ -21,6 +26,49 @@ def test_diverged_members_are_counted_over_all_generations(read):
 
     found = next(finding for finding in diagnose(run) if finding.title == "Members diverged")
     assert found.seen.startswith("2 of 12 trainings")
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "block", "raised"),
+    [
+        ("all 8 generations are done", {}, "population.generations"),
+        (
+            "the time limit of 2 h is reached",
+            {"population": {"generations": 50, "stopping": {"maxHours": 2.0}}},
+            "population.stopping.maxHours",
+        ),
+        (
+            BUDGET_STOP,
+            {"population": {"generations": 50}, "budget": {"maxGpuHours": 3.0}},
+            "budget.maxGpuHours",
+        ),
+        (BUDGET_STOP, {"population": {"generations": 50}}, "the budget"),
+    ],
+    ids=["generations", "time", "budget", "budget without an amount"],
+)
+def test_what_ended_the_run_is_said_as_it_was(read, stop_reason, block, raised):
+    run = read(generations=8, members=4)
+    run.results["stop_reason"] = stop_reason
+    document = yaml.safe_load(dump_run(run.run))
+    for name, changes in block.items():
+        document["spec"][name] = document["spec"].get(name, {}) | changes
+    run = dataclasses.replace(run, run=load_run(document))
+
+    found = next(finding for finding in diagnose(run) if finding.title == "The search was still improving")
+    assert f"because {stop_reason}," in found.means
+    assert found.advice.startswith(f"Raise {raised} and run again")
+
+
+@pytest.mark.parametrize("limited", [True, False], ids=["limited", "free"])
+def test_a_limit_that_holds_nobody_back_is_not_asked_to_be_moved(read, limited):
+    run = read(generations=3, members=2)
+    document = yaml.safe_load(dump_run(run.run))
+    for dimension in document["spec"]["population"]["searchSpace"]:
+        dimension["enforceLimits"] = limited
+    run = dataclasses.replace(run, run=load_run(document))
+    run.history.values["learning_rate"][:] = 5e-3
+
+    assert ("Winners lie at a limit of the search" in titles(run)) == limited
 
 
 def test_few_trials_are_told(read):

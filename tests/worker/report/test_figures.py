@@ -1,7 +1,12 @@
 """Every figure on every kind of run: labelled, untitled, warning-free, and absent where there is nothing."""
 
-import pytest
+import dataclasses
 
+import numpy as np
+import pytest
+import yaml
+
+from autolfads_spec import dump_run, load_run
 from lfads_worker.report.figures.catalogue import FIGURES
 from lfads_worker.report.figures.style import WIDTH, styled
 
@@ -69,6 +74,36 @@ def test_the_training_figure_marks_diverged_members(runs):
     legend = training.draw(runs["long"]).figure.axes[0].get_legend()
 
     assert "diverged" in [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_legend_of_the_scores_hides_no_member(runs, name):
+    training = next(entry for entry in FIGURES if entry.name == "training")
+
+    figure = training.draw(runs[name]).figure
+
+    with styled():
+        figure.draw_without_rendering()
+    ax = figure.axes[0]
+    legend = ax.get_legend().get_window_extent()
+    dots = [np.ma.filled(marks.get_offsets(), np.nan) for marks in ax.collections]
+    dots += [np.column_stack(line.get_data()) for line in ax.lines]
+    places = ax.transData.transform(np.concatenate(dots).astype(float))
+    assert len(places) > runs[name].history.scores.size
+    hidden = (places[:, 0] >= legend.x0) & (places[:, 1] >= legend.y0)
+    assert not hidden.any()
+
+
+def test_limits_that_exploring_may_leave_are_named(runs):
+    hyperparameters = next(entry for entry in FIGURES if entry.name == "hyperparameters")
+    run = runs["short"]
+    document = yaml.safe_load(dump_run(run.run))
+    document["spec"]["population"]["searchSpace"][1]["enforceLimits"] = False
+
+    free = hyperparameters.draw(dataclasses.replace(run, run=load_run(document)))
+
+    assert "limits of the search, which exploring may leave: dropout rate." in free.caption
+    assert "may leave" not in hyperparameters.draw(run).caption
 
 
 def test_each_searched_hyperparameter_has_its_panel(runs):

@@ -20,7 +20,6 @@ from lfads_worker.report import findings
         pytest.param(findings.too_few_trials(50, 10), id="enough trials"),
         pytest.param(findings.at_the_edge({"a": [0.5, 0.5, 0.5, 0.5]}, {"a": (True, True)}), id="amid"),
         pytest.param(findings.at_the_edge({}, {}), id="nothing searched"),
-        pytest.param(findings.search_ended([0.4, 0.3], 0.1, 5, 5e-4), id="too short to tell"),
     ],
 )
 def test_nothing_is_said_where_there_is_nothing_to_say(finding):
@@ -75,30 +74,3 @@ def test_a_rate_of_zero_cannot_be_lowered():
 
 def test_a_single_winner_at_the_edge_is_chance():
     assert findings.at_the_edge({"a": [0.5, 0.5, 0.5, 0.0]}, {"a": (True, True)}) is None
-
-
-def test_a_search_that_still_improves_asks_for_more_generations():
-    finding = findings.search_ended([0.5, 0.45, 0.42, 0.41, 0.40], 0.2, 2, 5e-4)
-
-    assert finding.kind == "notice"
-    assert "population.generations" in finding.advice
-    assert "4.76 %" in finding.seen
-
-
-def test_a_search_on_its_plateau_has_converged():
-    finding = findings.search_ended([0.5, 0.4, 0.4, 0.4], 0.2, 2, 5e-4)
-
-    assert finding.kind == "good"
-    assert "copies" not in finding.means
-
-
-def test_a_population_of_copies_is_told():
-    finding = findings.search_ended([0.5, 0.4, 0.4, 0.4], 0.01, 2, 5e-4)
-
-    assert "copies of one another" in finding.means
-    assert "population.size" in finding.advice
-
-
-def test_a_negative_score_improves_downwards():
-    """A Gaussian likelihood may be a density above 1."""
-    assert findings.search_ended([-1.0, -1.1, -1.2], None, 1, 5e-4).kind == "notice"

@@ -44,6 +44,39 @@ def test_a_diverged_member_has_no_smoothed_value_and_leaves_the_others_alone():
     np.testing.assert_array_equal(smoothed, [np.nan, 1.0, 3.0])
 
 
+@settings(deadline=None)
+@given(
+    arrays.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 8), st.integers(1, 4)),
+        elements=st.floats(-50, 50) | st.sampled_from([np.nan, np.inf, -np.inf]),
+    ),
+    st.floats(0.01, 1.0),
+)
+def test_smoothing_begins_anew_after_an_epoch_without_a_finite_loss(losses, weight):
+    expected = np.empty_like(losses)
+    for member in range(losses.shape[1]):
+        last = None  # nothing finite to go on from
+        for epoch in range(len(losses)):
+            loss = losses[epoch, member]
+            smoothed = loss if last is None else (1 - weight) * last + weight * loss
+            last = smoothed if math.isfinite(smoothed) else None
+            expected[epoch, member] = smoothed
+
+    smoothed = np.full(losses.shape[1], np.nan)
+    for epoch in range(len(losses)):
+        smoothed = metrics.smooth(smoothed, losses[epoch], weight)
+        np.testing.assert_array_equal(smoothed, expected[epoch])
+
+
+def test_one_infinite_epoch_does_not_mark_a_recovered_member_as_diverged():
+    smoothed = np.array([1.0])
+    for loss in (np.inf, 2.0, 4.0):
+        smoothed = metrics.smooth(smoothed, np.array([loss]))
+
+    assert smoothed == pytest.approx([0.3 * 2.0 + 0.7 * 4.0])
+
+
 def test_a_weight_of_one_does_not_smooth():
     assert metrics.smooth(np.array([1.0]), np.array([5.0]), new_weight=1.0) == 5.0
 
