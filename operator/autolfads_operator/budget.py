@@ -1,12 +1,13 @@
 """Whether a run keeps to its budget, and what all of it will take; pure.
 
-    budget.forecast(situation) -> Forecast | None      all of it, from the measured time of a generation
+    budget.forecast(situation) -> Forecast | None      all of it, from measured times
     budget.excess(situation)   -> str | None           that the budget is used up, or will not do
     budget.keeping(situation, has_ended)               the record of what was used, when it is to be written
 
-Nothing is forecast before a generation was measured. After the first ones a run whose forecast is above its
-budget is stopped while little is spent; later only what is really used counts, so that a run that is nearly
-done is not stopped for a forecast that is a little too high.
+The first forecast comes from the first tenth of the first generation, as its driver has timed it; later ones
+from the generations that are committed. Nothing is guessed before. In the first generations a run whose
+forecast is above its budget is stopped while little is spent; later only what is really used counts, so that
+a run that is nearly done is not stopped for a forecast that is a little too high.
 """
 
 import statistics
@@ -18,7 +19,7 @@ from autolfads_operator.actions import WriteCost
 from autolfads_operator.situation import Situation
 from autolfads_spec.attempt import BUDGET_STOP
 from autolfads_spec.lifecycle import BudgetSpec
-from autolfads_spec.manifest import CommittedGeneration
+from autolfads_spec.manifest import CommittedGeneration, Manifest
 from autolfads_spec.status import ConditionType, Cost
 
 # Committed generations until which a forecast above the budget stops a run.
@@ -48,18 +49,34 @@ class _Limit(NamedTuple):
 def forecast(situation: Situation) -> Forecast | None:
     """What the whole run takes; None before it can be told from a measurement."""
     record, manifest = situation.cost, situation.manifest
-    if record is None or manifest is None or not manifest.generations or situation.lease is None:
+    if record is None or manifest is None or situation.lease is None:
         return None
-    done = len(manifest.generations)
-    left = 0 if manifest.stop_reason is not None else max(0, manifest.generations_asked - done)
-    each = generation_seconds(situation, manifest.generations)
-    begun = times.parsed_or_none(manifest.generations[-1].committed_at)
-    under_way = min(times.seconds_since(begun, situation.now), each) if situation.is_live and left else 0.0
-    hours = max(0.0, left * each - under_way) / 3600
+    seconds_left = _seconds_left(situation, manifest)
+    if seconds_left is None:
+        return None
+    hours = max(0.0, seconds_left) / 3600
     price, gpus = cost.rate(record), cost.gpus(record)
     if not (situation.is_live and situation.ready_workers):
         price, gpus = machines.planned(situation.spec.compute, situation.terms.prices)
     return Forecast(record.amount + hours * price, record.gpu_hours + hours * gpus)
+
+
+def _seconds_left(situation: Situation, manifest: Manifest) -> float | None:
+    """Of training, by the generations that were measured; within the first one by its first epochs."""
+    if not manifest.generations:
+        if manifest.seconds_left is None:
+            return None
+        told = times.parsed_or_none(manifest.heartbeat)
+        return manifest.seconds_left - (
+            times.seconds_since(told, situation.now) if situation.is_live else 0.0
+        )
+    left = manifest.generations_asked - len(manifest.generations)
+    if manifest.stop_reason is not None or left <= 0:
+        return 0.0
+    each = generation_seconds(situation, manifest.generations)
+    begun = times.parsed_or_none(manifest.generations[-1].committed_at)
+    under_way = min(times.seconds_since(begun, situation.now), each) if situation.is_live else 0.0
+    return left * each - under_way
 
 
 def generation_seconds(situation: Situation, entries: Sequence[CommittedGeneration]) -> float:
@@ -112,7 +129,7 @@ def keeping(situation: Situation, has_ended: bool) -> tuple[WriteCost, ...]:
 
     Args:
       situation: of the run.
-      has_ended: whether an attempt has just ended.
+      has_ended: whether an attempt has just ended, or the run is let go.
     """
     record, folder = situation.cost, situation.folder
     if record is None or folder is None:

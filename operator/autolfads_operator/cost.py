@@ -5,7 +5,8 @@
 
 The record says what was there at its `as_of`. Whatever was there then is counted until it is seen gone:
 after an outage of the operator that is too much by at most the outage, and never too little. What has begun
-since is counted from its own beginning. So it does not matter who looks how often, nor who was away.
+since is counted from its own beginning, also on a machine that the run had before. So it does not matter who
+looks how often, nor who was away.
 """
 
 from collections.abc import Iterable
@@ -63,8 +64,9 @@ def settled(
         found = there.pop(entry.key, None)
         if entry.until is None:
             sums.add(entry, before, now)
-        elif found is not None:
-            sums.add(found.metered(), times.parsed_or_none(entry.until), now)
+        elif found is not None:  # again, or still: it was overlooked, or others had it meanwhile
+            until = times.parsed_or_none(entry.until)
+            sums.add(found.metered(), found.since if until is None else max(until, found.since), now)
         metered += _kept(entry, found, now)
     for new in there.values():
         sums.add(new.metered(), new.since, now)

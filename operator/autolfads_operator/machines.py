@@ -5,8 +5,8 @@
     machines.planned(compute, table)           -> what an hour costs with all workers that are wanted
 
 A machine is charged once and whole, however many workers of the run are on it: from when the first of them
-was put there until the last is gone. The head shares its machine with others, so it is charged by what it
-requests. What a machine is comes from its node; where that cannot be read, from the run's spec.
+was put there until the last is over or gone. The head shares its machine with others, so it is charged by
+what it requests. What a machine is comes from its node; where that cannot be read, from the run's spec.
 """
 
 from collections import defaultdict
@@ -19,6 +19,9 @@ from autolfads_operator.cost import Running
 from autolfads_operator.observed import Machine, Observed, Pod, PodRole
 from autolfads_operator.prices import PriceTable, Provisioning
 from autolfads_spec.compute import Accelerator, ComputeSpec
+
+# Such a pod holds nothing any more, however long it is still shown.
+_OVER = ("Succeeded", "Failed")
 
 
 class Kind(NamedTuple):
@@ -42,7 +45,7 @@ class Planned(NamedTuple):
 
 def running(observed: Observed, compute: ComputeSpec, table: PriceTable) -> tuple[Running, ...]:
     """Everything of a run that costs at this moment."""
-    placed = [pod for pod in observed.pods if pod.node is not None]
+    placed = [pod for pod in observed.pods if pod.node is not None and pod.phase not in _OVER]
     workers = [pod for pod in placed if pod.role is PodRole.WORKER]
     heads = [pod for pod in placed if pod.role is PodRole.HEAD]
     return (

@@ -28,7 +28,7 @@ from autolfads_operator import (
     times,
     under_way,
 )
-from autolfads_operator.actions import Action, AddFinalizer, DeleteRayJob, RemoveRun
+from autolfads_operator.actions import Action, AddFinalizer, DeleteRayJob, RemoveFinalizer, RemoveRun
 from autolfads_operator.conditions import Told
 from autolfads_operator.manifests import names
 from autolfads_operator.observed import Observed
@@ -60,7 +60,8 @@ def plan(observed: Observed, terms: Terms) -> Plan:
     situation = Situation(observed, resource.run, terms) if resource.run is not None else None
     if resource.deleted_at is not None:
         verdict = deletion.verdict(observed, situation, terms)
-        kept = budget.keeping(situation, has_ended=False) if situation is not None else ()
+        is_last = any(isinstance(action, RemoveFinalizer) for action in verdict.actions)
+        kept = budget.keeping(situation, has_ended=is_last) if situation is not None else ()
         verdict = replace(verdict, actions=(*kept, *verdict.actions))
         return _told(observed, verdict, status.deleting(observed, verdict.progressing))
     problems = acceptance.problems(observed, terms)
@@ -71,7 +72,7 @@ def plan(observed: Observed, terms: Terms) -> Plan:
     if not verdict.is_terminal:
         verdict = replace(verdict, actions=(*_always(situation), *verdict.actions))
     kept = budget.keeping(situation, has_ended=verdict.ending is not None)
-    verdict = replace(verdict, actions=(*verdict.actions, *kept))
+    verdict = replace(verdict, actions=(*kept, *verdict.actions))  # first: whatever fails, this look counts
     return _told(observed, verdict, status.projected(situation, verdict))
 
 

@@ -7,12 +7,16 @@ as our operator relies on it; test_conformance.py is the list. What it cannot te
     project.put_foreign_pool(name)      a pool that somebody else has made
     project.operation_seconds           how long an operation takes (0.2); the clock is `now`
     project.finish()                    every operation is over now
-    project.meddle()                    an operation of somebody else: the cluster is busy until finish()
+    project.meddle(seconds)             an operation of somebody else: the cluster is busy; without a number
+                                        until finish()
+    project.touch(name), project.remove(name)   somebody else changes a pool: another etag; or deletes it
     project.fault(method, what, times)  what the next calls of a method meet, in the order given:
         error(code, message, reason)        refused, without effect
         reply_lost(code)                    done, but the caller hears an error
         slow(seconds)                       answered late
         fails_late(condition, message)      accepted, but the operation ends with an error
+        overtaken(seconds)                  the caller hears an error, and it is done so much later
+        cut_off(told)                       done, and told() is called before anybody is answered
     project.faults_over()               none of them is left
     project.is_down, project.is_denied  True: every call is UNAVAILABLE, or PERMISSION_DENIED
     project.calls                       every call so far: method, name, code, at
@@ -22,10 +26,11 @@ as our operator relies on it; test_conformance.py is the list. What it cannot te
     project.running(pool=None)          those that run
     project.preempt(machine)            Google takes a spot machine back
     project.bill()                      {pool: seconds in which a machine of it ran}
-    project.grow(pool), project.end(machine)    what the autoscaler does; grow() answers a Shortage when it
-                                        cannot
+    project.grow(pool), project.end(machine, at)    what the autoscaler does, `at` being now or a little
+                                        earlier; grow() answers a Shortage when it cannot
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -33,6 +38,7 @@ import re
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 from google.cloud import container_v1
 from google.rpc import code_pb2, status_pb2
@@ -73,6 +79,8 @@ class Fault:
     after: RefusedError | None = None
     slow_seconds: float = 0.0
     late: tuple[str, str] | None = None
+    later_seconds: float | None = None
+    told: Callable[[], None] | None = None
 
 
 def error(code, message="said so by the test", reason=None):
@@ -89,6 +97,14 @@ def slow(seconds):
 
 def fails_late(condition="GCE_STOCKOUT", message="failed by the test"):
     return Fault(late=(condition, message))
+
+
+def overtaken(seconds):
+    return Fault(later_seconds=seconds)
+
+
+def cut_off(told):
+    return Fault(after=RefusedError("UNAVAILABLE", "connection reset by the test"), told=told)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +161,7 @@ class Project:
         self._stockouts: set[tuple[str | None, str | None, str | None]] = set()
         self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._work: dict[str, _Work] = {}
+        self._overtaken: list[tuple[float, str, object]] = []
         self._number = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -162,10 +179,19 @@ class Project:
                 work.ends_at = min(work.ends_at, self.now())
             self._settle()
 
-    def meddle(self):
+    def meddle(self, seconds=1e9):
         with self._lock:
             self._settle()
-            self._begin(Kind.UPDATE_CLUSTER, "", seconds=1e9)
+            self._begin(Kind.UPDATE_CLUSTER, "", seconds=seconds)
+
+    def touch(self, name):
+        with self._lock:
+            self.pools[name].config.resource_labels["touched"] = str(next(self._number))
+            self._keep(self.pools[name])
+
+    def remove(self, name):
+        with self._lock:
+            self._end_pool(name, self.now())
 
     def put_foreign_pool(self, name, **labels):
         config = container_v1.NodeConfig(machine_type="n2-standard-8", resource_labels=labels)
@@ -214,9 +240,9 @@ class Project:
                 self.machines.append(found)
             return found
 
-    def end(self, machine):
+    def end(self, machine, at=None):
         with self._lock:
-            machine.ended = machine.ended or self.now()
+            machine.ended = machine.ended or at or self.now()
 
     def preempt(self, machine):
         with self._lock:
@@ -305,7 +331,12 @@ class Project:
             with self._lock:
                 self._settle()
                 self._admit(fault)
+                if fault.later_seconds is not None:
+                    self._overtaken.append((self.now() + fault.later_seconds, method, request))
+                    raise RefusedError("UNAVAILABLE", "no answer by the test")
                 reply = getattr(self, f"_{method}")(request, fault.late)
+            if fault.told is not None:
+                fault.told()
             if fault.after is not None:
                 raise fault.after
         except RefusedError as refusal:
@@ -411,6 +442,11 @@ class Project:
             if work.operation.status != container_v1.Operation.Status.DONE and work.ends_at <= self.now():
                 work.operation.status = container_v1.Operation.Status.DONE
                 self._conclude(work)
+        due = [one for one in self._overtaken if one[0] <= self.now()]
+        self._overtaken = [one for one in self._overtaken if one not in due]
+        for _, method, request in due:
+            with contextlib.suppress(RefusedError):
+                getattr(self, f"_{method}")(request, None)
 
     def _conclude(self, work):
         pool = self.pools.get(work.pool)
@@ -423,13 +459,16 @@ class Project:
             pool.conditions = [{"code": Condition[code], "message": message}]
             self._keep(pool)
         elif work.operation.operation_type == Kind.DELETE_NODE_POOL:
-            del self.pools[pool.name]
-            for machine in self.machines:
-                if machine.pool == pool.name:
-                    machine.ended = machine.ended or work.ends_at
+            self._end_pool(pool.name, work.ends_at)
         else:
             pool.status = Status.RUNNING
             self._keep(pool)
+
+    def _end_pool(self, name, at):
+        del self.pools[name]
+        for machine in self.machines:
+            if machine.pool == name:
+                machine.ended = machine.ended or at
 
     def _keep(self, pool):
         """With a new etag: a checksum of everything else."""

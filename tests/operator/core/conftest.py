@@ -26,6 +26,14 @@ def simulated_cloud(simulator):
     return _loaded("simulated_cloud")
 
 
+@pytest.fixture(scope="session")
+def simulated_lab(simulated_cloud):
+    """The module `simulated_lab`."""
+    for part in ("simulated_bill", "simulated_lab_run"):
+        _loaded(part)
+    return _loaded("simulated_lab")
+
+
 def _loaded(word):
     name = f"operator_{word}"
     specification = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{word}.py"))

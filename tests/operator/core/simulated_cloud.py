@@ -272,7 +272,7 @@ class CloudWorld(simulator.World):
     def _do_ApplyRayJob(self, action):
         super()._do_ApplyRayJob(action)
         template = action.manifest["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
-        self.allowed[action.manifest["metadata"]["name"]] = _pools_of(template)
+        self.allowed[action.manifest["metadata"]["name"]] = pools_of(template)
 
     def _do_ScaleWorkers(self, action):
         job = next((job for job in self.jobs.values() if f"{job.name}-x" == action.cluster), None)
@@ -314,7 +314,7 @@ class _View:
         self.google.delete(name, etag)
 
 
-def _pools_of(template):
+def pools_of(template):
     """Names of the pools that a pod may be on."""
     name = template.get("nodeSelector", {}).get(POOL_LABEL)
     if name is not None:

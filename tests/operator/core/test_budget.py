@@ -76,6 +76,40 @@ def test_the_whole_run_is_forecast_from_the_first_generation_on(make_world, trai
     assert world.status.cost.summary == f"{world.status.cost.estimate} of ~{world.status.cost.whole_run} USD"
 
 
+def test_the_whole_run_is_forecast_within_the_first_generation_from_what_its_driver_has_timed(
+    make_world, simulator
+):
+    world = make_world("Running", generations=50)
+    world.driver_step = lambda: None
+    operator = simulator.Operator(world)
+    world._write(generation=None, generations=(), best=None)
+    operator.turn()
+    assert world.status.cost.whole_run is None
+    world.pass_time(600)
+    world._write(heartbeat=simulator.text(world.now), seconds_left=7200.0)
+    operator.turn()
+    assert float(world.status.cost.whole_run) == pytest.approx(paid(world) + 2 * HOUR, abs=0.02)
+    world.pass_time(60)
+    operator.turn()
+
+    expected = paid(world) + (7200 - 60) / 3600 * HOUR
+    assert float(world.status.cost.whole_run) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_run_whose_first_epochs_are_too_slow_for_its_budget_ends_with_its_first_generation(
+    make_world, train, simulator
+):
+    world = make_world("Running", generations=50, budget={"maxCost": "3.00"})
+    operator = simulator.Operator(world)
+    world._write(generation=None, generations=(), best=None, seconds_left=10 * 3600.0)
+    operator.turn()
+
+    told = condition(world, "BudgetOK")
+    assert told.status == "False"
+    assert "after 0 of 50 generations" in told.message
+    assert world.folder.wish.pause
+
+
 def test_what_is_kept_is_what_was_paid_and_the_status_of_each_attempt_has_its_share(make_world, train):
     world = make_world("Running", generations=50)
     operator = train(world, 4)

@@ -57,6 +57,12 @@ def test_what_was_taken_for_gone_and_is_there_again_counts_once():
     assert record.amount == pytest.approx(6.0 * 50 / 60)
 
 
+def test_what_others_had_meanwhile_counts_from_when_it_came_back():
+    record = look(look(look(CostRecord(), [one()], 30), [], 40), [one(since=60, attempt=2)], 90)
+
+    assert record.amount == pytest.approx(6.0 * (40 + 30) / 60)
+
+
 def test_gpus_are_counted_in_hours_and_everything_by_attempt():
     first = look(CostRecord(), [one(), one("pod/a", 0.0, gpus=2)], 60)
     second = look(first, [one("pod/b", 3.0, gpus=4, since=60, attempt=2)], 90)

@@ -77,6 +77,11 @@ def test_a_pod_without_a_node_costs_nothing(seen):
     assert seen(dataclasses.replace(worker(), node=None))[0] == {}
 
 
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_is_over_holds_nothing_however_long_it_is_shown(seen, phase):
+    assert seen(dataclasses.replace(worker(), phase=phase))[0] == {}
+
+
 def test_the_head_costs_its_share(seen):
     head = dataclasses.replace(worker("h", gpus=0), role=PodRole.HEAD)
 
