@@ -30,6 +30,8 @@ from lfads_worker.errors import (
     OutputTakenError,
     PausedError,
     RecordingChangedError,
+    RecordingDeniedError,
+    is_denied_output,
 )
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ _PAUSE = "a pause is wanted at the end of this generation"
 _ENDS: Mapping[type[BaseException], EndClass] = {
     PausedError: EndClass.PAUSED,
     SpecError: EndClass.BAD_CONFIG,
+    RecordingDeniedError: EndClass.INPUT_DENIED,
     DataError: EndClass.BAD_INPUT,
     DivergedError: EndClass.DIVERGED,
     RecordingChangedError: EndClass.DATA_CHANGED,
@@ -74,6 +77,8 @@ def attempt_at(address: str | None, number: int) -> "Attempt":
 
 def end_class(error: BaseException) -> EndClass:
     """Why a driver ended, in one word."""
+    if is_denied_output(error):
+        return EndClass.DENIED
     return next((end for kind, end in _ENDS.items() if isinstance(error, kind)), EndClass.INTERNAL)
 
 

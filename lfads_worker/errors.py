@@ -2,6 +2,7 @@
 
     AutoLFADSError (autolfads_spec.errors)
     ├── DataError         the recording cannot be used as it is
+    │   └── RecordingDeniedError    a role is missing to read it
     ├── DivergedError     no member of the population is left with finite weights
     ├── OutputError       the output folder cannot be used
     │   ├── OutputTakenError        it holds something else, or somebody else is at work there
@@ -14,13 +15,19 @@
 Divergence of one member is a value (its score is NaN), not an exception.
 """
 
-from autolfads_spec.errors import AutoLFADSError
+from autolfads_spec.errors import AutoLFADSError, DeniedError
 
 
 class DataError(AutoLFADSError):
     """The recording is unusable; says which array, what was found and what to do."""
 
     exit_code = 3
+
+
+class RecordingDeniedError(DataError):
+    """The recording may not be read: nothing is known of it until somebody gives a role or credentials."""
+
+    exit_code = 7
 
 
 class DivergedError(AutoLFADSError):
@@ -61,3 +68,10 @@ class PausedError(AutoLFADSError):
     """The operator wants the run to stop where it is; what is committed is kept."""
 
     exit_code = 0
+
+
+def is_denied_output(error: BaseException) -> bool:
+    """Whether a role or credentials are missing to use the output folder, also where a commit says so."""
+    return isinstance(error, DeniedError) or (
+        isinstance(error, OutputError) and isinstance(error.__cause__, DeniedError)
+    )

@@ -14,10 +14,12 @@ from typing import NamedTuple
 import typer
 
 from autolfads_spec.errors import AutoLFADSError
+from lfads_worker.errors import is_denied_output
 
 logger = logging.getLogger(__name__)
 
-INTERNAL, INTERRUPTED = 1, 130
+# The operator reads DENIED: a driver that may not write its output folder has no other way to tell.
+INTERNAL, DENIED, INTERRUPTED = 1, 7, 130
 
 EXIT_CODES = {
     0: "done",
@@ -27,6 +29,7 @@ EXIT_CODES = {
     4: "all members diverged",
     5: "the output folder cannot be used",
     6: "the device is missing or too small",
+    DENIED: "a bucket may not be used: a role or credentials are missing, or there is no such bucket",
     INTERRUPTED: "interrupted",
 }
 
@@ -86,7 +89,8 @@ def _judge(
     error: BaseException, when_interrupted: Callable[[], str], log_file: Callable[[], Path | None]
 ) -> End:
     if isinstance(error, AutoLFADSError):
-        return End("error" if error.exit_code else "", str(error), error.exit_code)
+        exit_code = DENIED if is_denied_output(error) else error.exit_code
+        return End("error" if exit_code else "", str(error), exit_code)
     if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray turns SIGTERM into the second
         return End("interrupted", when_interrupted(), INTERRUPTED)
     if isinstance(error, MemoryError):

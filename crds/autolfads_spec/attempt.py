@@ -25,6 +25,7 @@ class EndClass(StrEnum):
     OK = "ok"
     PAUSED = "paused"
     BAD_INPUT = "bad-input"
+    INPUT_DENIED = "input-denied"  # a role is missing to read the recording
     DATA_CHANGED = "data-changed"
     BAD_CONFIG = "bad-config"
     OUTPUT_TAKEN = "output-taken"
@@ -32,6 +33,7 @@ class EndClass(StrEnum):
     DEVICE_NOT_READY = "device-not-ready"
     OUT_OF_MEMORY = "out-of-memory"
     STORE_UNAVAILABLE = "store-unavailable"
+    DENIED = "denied"  # a role is missing to write the output folder; rarely said there
     INTERRUPTED = "interrupted"
     INTERNAL = "internal"
 
@@ -41,6 +43,8 @@ class EndClass(StrEnum):
         return self in (
             EndClass.DEVICE_NOT_READY,
             EndClass.STORE_UNAVAILABLE,
+            EndClass.INPUT_DENIED,
+            EndClass.DENIED,
             EndClass.INTERRUPTED,
             EndClass.INTERNAL,
         )

@@ -27,7 +27,14 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from requests import exceptions as connections
 
-from autolfads_spec.errors import ConflictError, DeniedError, MissingError, StoreError, UnavailableError
+from autolfads_spec.errors import (
+    BucketMissingError,
+    ConflictError,
+    DeniedError,
+    MissingError,
+    StoreError,
+    UnavailableError,
+)
 from autolfads_spec.store import BUCKET_SCHEME, Expected, Stored
 
 logger = logging.getLogger(__name__)
@@ -188,7 +195,7 @@ class BucketStore:
         wanted = f"{self._field}: wanted to {verb} {self._shown(name)}"
         if isinstance(error, exceptions.NotFound):
             if (verb == "write" or not self._has_answered) and not self._has_bucket():
-                return DeniedError(
+                return BucketMissingError(
                     f"{wanted}, found no bucket of the name {self._bucket}; correct the name, or make the "
                     "bucket"
                 )

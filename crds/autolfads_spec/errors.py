@@ -5,7 +5,8 @@
     └── StoreError            the output folder cannot be read or written
         ├── MissingError      a file is not there
         ├── ConflictError     a file is not what the writer expects to replace
-        ├── DeniedError       somebody must do something first: give a role, make the bucket
+        ├── DeniedError       somebody must do something first: give a role or credentials
+        │   └── BucketMissingError    make the bucket, or correct its name
         └── UnavailableError  it does not answer; the same may succeed later
 
 A message has three parts: what was wanted, what was found, what to do.
@@ -48,6 +49,12 @@ class ConflictError(StoreError):
 
 class DeniedError(StoreError):
     """The store refuses, and will until somebody gives a role, credentials, or makes the bucket."""
+
+    exit_code = 7
+
+
+class BucketMissingError(DeniedError):
+    """There is no bucket of this name."""
 
 
 class UnavailableError(StoreError):

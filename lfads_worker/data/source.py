@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from autolfads_spec.errors import DeniedError, MissingError, StoreError
+from autolfads_spec.errors import BucketMissingError, DeniedError, MissingError, StoreError
 from autolfads_spec.store import BUCKET_SCHEME, open_store
-from lfads_worker.errors import DataError
+from lfads_worker.errors import DataError, RecordingDeniedError
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def open_source(uri: str) -> Iterator[Path]:
     """The local file behind an address, for as long as the context lasts.
 
     Raises:
+      RecordingDeniedError: if Cloud Storage does not let this account read it.
       DataError: if there is no such file, or it may not be read, or the address is of another kind.
       UnavailableError: if Cloud Storage does not answer.
     """
@@ -56,8 +57,10 @@ def _downloaded(uri: str, folder: Path) -> Path:
         open_store(bucket, field="data.uri").read_file(name, path)
     except MissingError as error:
         raise _nothing_at(uri) from error
-    except DeniedError as error:
+    except BucketMissingError as error:
         raise DataError(str(error)) from error
+    except DeniedError as error:
+        raise RecordingDeniedError(str(error)) from error
     except OSError as error:
         raise DataError(
             f"data.uri: room for a copy of {uri} is wanted in {gettempdir()}, that failed "

@@ -19,7 +19,7 @@ from autolfads_operator.manifests.names import FIELD_MANAGER
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observed import CustomResource
 from autolfads_operator.reports import Reports
-from autolfads_spec.errors import ConflictError, StoreError
+from autolfads_spec.errors import ConflictError, DeniedError, StoreError
 from autolfads_spec.status import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,14 @@ class Actor:
     async def _write_lease(self, action: actions.WriteLease, run: CustomResource) -> None:
         try:
             await self._reports.write_lease(_address(run), action.lease, action.expected)
-        except ConflictError as error:
+        except (ConflictError, DeniedError) as error:  # that it is not allowed is observed at the next look
             raise OutdatedError(str(error)) from error
 
     async def _write_wish(self, action: actions.WriteWish, run: CustomResource) -> None:
-        await self._reports.write_wish(_address(run), action.wish)
+        try:
+            await self._reports.write_wish(_address(run), action.wish)
+        except DeniedError as error:
+            raise OutdatedError(str(error)) from error
 
     async def _write_cost(self, action: actions.WriteCost, run: CustomResource) -> None:
         """Kept at the next look if not now: nothing is worth waiting for a sum of money on paper."""

@@ -111,11 +111,25 @@ def held(situation: Situation) -> Verdict | None:
         reason = endings.folder_reason(folder.problem) if folder and folder.problem else Reason.WAITING
         told = Told("False", reason, "waiting for the output folder")
         return Verdict((), told, terms.poll_running_seconds)
+    if folder.denied and not folder.is_due:
+        told = Told("False", Reason.STORAGE_DENIED, "waiting for the right to write in the output folder")
+        return Verdict((), told, terms.poll_running_seconds)
+    if situation.rival is not None:
+        told = Told("False", Reason.OUTPUT_TAKEN, _wait_for(situation.rival, situation.spec.output.uri))
+        return Verdict((), told, terms.poll_running_seconds)
     wait = starting.wait_seconds(situation)
     if wait > 0:
-        told = Told("False", Reason.WAITING, f"the next attempt begins in {times.duration(wait)}")
+        reason = Reason.STORAGE_DENIED if endings.is_denied(situation) else Reason.WAITING
+        told = Told("False", reason, f"the next attempt begins in {times.duration(wait)}")
         return Verdict((), told, wait)
     return _another_pool(situation)
+
+
+def _wait_for(rival: str, address: str) -> str:
+    return (
+        f"spec.output.uri: wanted a folder in which nobody else is at work, found {rival} at work in "
+        f"{address}; this run begins when that has ended: wait, delete one of them, or give another folder"
+    )
 
 
 def _another_pool(situation: Situation) -> Verdict | None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from autolfads_operator import budget, capacity, endings, times
-from autolfads_operator.endings import Outcome
+from autolfads_operator.endings import Ending, Outcome
 from autolfads_operator.observed import KubeRay, Pod
 from autolfads_operator.situation import Situation
 from autolfads_spec.status import Condition, ConditionType, Phase, Reason, RunStatus
@@ -49,11 +49,31 @@ def bad_data(reason: Reason) -> Told:
     return Told("False", reason, "the recording cannot be used as it is")
 
 
+def of_ending(situation: Situation, ending: Ending | None) -> dict[ConditionType, Told]:
+    """What the end of an attempt says that has just turned out, against what the observation says."""
+    if ending is None:
+        return {}
+    if ending.reason in OF_DATA:
+        return {ConditionType.DATA_READY: bad_data(ending.reason)}
+    if ending.reason is not Reason.STORAGE_DENIED:
+        return {}
+    is_input = endings.is_denied_input(situation)
+    kind = ConditionType.DATA_READY if is_input else ConditionType.STORAGE_WRITABLE
+    return {kind: Told("False", ending.reason, ending.message)}
+
+
+def _is_still_denied(situation: Situation, kind: ConditionType) -> bool:
+    """Whether a role is missing that an attempt has asked for, as far as later ones have come."""
+    before = situation.condition(kind)
+    is_told = before is not None and (before.status, before.reason) == ("False", Reason.STORAGE_DENIED)
+    return is_told and endings.is_denied(situation)
+
+
 def _data(situation: Situation) -> Told:
     reason = situation.last.end_reason if situation.last is not None else None
     if reason in OF_DATA:
         return bad_data(reason)
-    if situation.folder is None:
+    if situation.folder is None or _is_still_denied(situation, ConditionType.DATA_READY):
         return _as_before(situation, ConditionType.DATA_READY)
     if situation.has_begun:
         return Told("True", Reason.AS_EXPECTED, "the driver has read and checked the recording")
@@ -64,6 +84,10 @@ def _storage(situation: Situation) -> Told:
     folder = situation.observed.folder
     if folder is not None and folder.problem is not None:
         return Told("False", endings.folder_reason(folder.problem), folder.message)
+    if folder is not None and folder.denied:
+        return Told("False", Reason.STORAGE_DENIED, f"{folder.denied}; the run goes on by itself")
+    if _is_still_denied(situation, ConditionType.STORAGE_WRITABLE):
+        return _as_before(situation, ConditionType.STORAGE_WRITABLE)
     if situation.lease is not None:
         return Told("True", Reason.AS_EXPECTED, f"the lease is written in {situation.spec.output.uri}")
     return Told("Unknown", Reason.WAITING, "nothing was written yet")

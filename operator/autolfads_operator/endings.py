@@ -22,6 +22,7 @@ class Outcome(Enum):
     PAUSED = "go on when the user wants"
     NO_MACHINES = "stop until the user changes something: waiting longer only costs"
     RETRY = "the same may succeed with other machines, or later"
+    DENIED = "the same again for as long as it takes: somebody must give a role, and costs no attempt"
     OVER_BUDGET = "stop until the user allows more, or for good, as the budget says"
     FATAL = "the user must mend something"
 
@@ -51,6 +52,7 @@ _OUTCOMES = {
     Reason.NODE_POOL_FAILED: Outcome.NO_MACHINES,
     Reason.UNSCHEDULABLE: Outcome.NO_MACHINES,
     Reason.IMAGE_PULL: Outcome.NO_MACHINES,
+    Reason.STORAGE_DENIED: Outcome.DENIED,
     Reason.BAD_INPUT: Outcome.FATAL,
     Reason.DATA_CHANGED: Outcome.FATAL,
     Reason.INVALID_SPEC: Outcome.FATAL,
@@ -66,6 +68,8 @@ _SAID_BY_DRIVER = {
     EndClass.OK: Reason.SUCCEEDED,
     EndClass.PAUSED: Reason.PAUSED_BY_USER,
     EndClass.BAD_INPUT: Reason.BAD_INPUT,
+    EndClass.INPUT_DENIED: Reason.STORAGE_DENIED,
+    EndClass.DENIED: Reason.STORAGE_DENIED,
     EndClass.DATA_CHANGED: Reason.DATA_CHANGED,
     EndClass.BAD_CONFIG: Reason.INVALID_SPEC,
     EndClass.OUTPUT_TAKEN: Reason.OUTPUT_TAKEN,
@@ -88,6 +92,12 @@ _SAID_BY_KUBERAY = {
 # which nobody sends but the kernel when it is full.
 _KILLED = re.compile(r"node running low on memory|failed with exit code (-9|137)\b")
 
+# Ray's words for a driver that ended with `autolfads`' exit code for a role or credentials that are missing:
+# one that may not write the output folder cannot leave a word there. In the lines of its log that Ray adds,
+# who lacks which permission.
+_DENIED = re.compile(r"failed with exit code 7\b")
+_LACKS = re.compile(r"found that ([^\"\\\n]+?) may not \(([^)\"\\\n]+)\)")
+
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 
@@ -109,7 +119,12 @@ def forgotten(end: AttemptEnd | None) -> Reason:
 def said_by_driver(situation: Situation) -> Ending | None:
     """The end of the present attempt in its newest driver's own words."""
     end = situation.last_end
-    return Ending(_SAID_BY_DRIVER[end.end_class], end.message) if end is not None else None
+    if end is None:
+        return None
+    reason = _SAID_BY_DRIVER[end.end_class]
+    if reason is Reason.STORAGE_DENIED:
+        return Ending(reason, f"{end.message} (the pods are {_account(situation)}); {_GOES_ON}")
+    return Ending(reason, end.message)
 
 
 def ended_by_itself(situation: Situation) -> Ending | None:
@@ -147,16 +162,54 @@ def _post_mortem(situation: Situation, reason: str, message: str) -> Ending:
     is_killed = head_ran_out_of_memory(situation) or _KILLED.search(message) is not None
     if is_killed and found is not Reason.DEADLINE_EXCEEDED:
         return _out_of_memory(situation)
+    if _DENIED.search(message.partition("\n")[0]):
+        return _denied(situation, message)
     if found is Reason.HEAD_LOST:
         return Ending(found, f"Ray's head did not answer any more ({told})")
+    if found is Reason.DRIVER_FAILED and situation.rival is not None:
+        return Ending(found, f"the driver has lost {situation.spec.output.uri} to {situation.rival}")
     storage = situation.condition(ConditionType.STORAGE_WRITABLE)
-    if found is Reason.DRIVER_FAILED and storage is not None and storage.status == "False":
+    is_seen = not is_denied(situation)  # by the operator, not told by a driver before
+    if is_seen and found is Reason.DRIVER_FAILED and storage is not None and storage.status == "False":
         return Ending(
             storage.reason,
             f"the driver ended while nobody could reach {situation.spec.output.uri}, and could not say why; "
             "what is committed is safe",
         )
     return Ending(found, f"the driver ended without saying why ({told})")
+
+
+def is_denied(situation: Situation) -> bool:
+    """Whether the newest attempt of which anything is known has ended because a role is missing."""
+    ended = [entry for entry in situation.history if entry.end_reason is not None]
+    is_known = situation.has_begun and situation.last is not None and situation.last.end_reason is None
+    return bool(ended) and not is_known and ended[-1].end_reason is Reason.STORAGE_DENIED
+
+
+def is_denied_input(situation: Situation) -> bool:
+    """Whether the role is missing that lets the present attempt read the recording, says its driver."""
+    end = situation.last_end
+    return end is not None and end.end_class is EndClass.INPUT_DENIED
+
+
+_GOES_ON = "new roles take up to seven minutes to hold; the run goes on by itself, and no attempt is used up"
+
+
+def _denied(situation: Situation, message: str) -> Ending:
+    """Of a driver that may not use the output folder."""
+    address = situation.spec.output.uri
+    bucket, lacks = "/".join(address.split("/")[:3]), _LACKS.search(message)
+    found = f"{lacks[1]} may not ({lacks[2]})" if lacks else "Cloud Storage does not let them"
+    return Ending(
+        Reason.STORAGE_DENIED,
+        f"wanted the run's pods to write {address}, found that {found}; give {_account(situation)} the role "
+        f"roles/storage.objectUser on {bucket}; {_GOES_ON}",
+    )
+
+
+def _account(situation: Situation) -> str:
+    name = situation.spec.compute.service_account_name or situation.terms.worker_service_account or "default"
+    return f"Kubernetes service account {name} of namespace {situation.resource.namespace}"
 
 
 def head_ran_out_of_memory(situation: Situation) -> bool:

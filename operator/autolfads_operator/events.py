@@ -83,7 +83,7 @@ def _attempts(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
         if known is None:
             yield EventReason.ATTEMPT_STARTED, "Normal", key, f"attempt {entry.number} is started"
         ended = entry.end_reason if known is None or known.end_reason is None else None
-        if ended is not None and endings.outcome(ended) is Outcome.RETRY:
+        if ended is not None and endings.outcome(ended) in (Outcome.RETRY, Outcome.DENIED):
             message = new.message or f"attempt {entry.number} is over: {ended}"
             yield EventReason.ATTEMPT_FAILED, "Warning", key, message
 

@@ -18,6 +18,8 @@ from autolfads_spec.attempt import AttemptEnd
 from autolfads_spec.errors import DeniedError, StoreError
 
 FULL_EVERY = 20
+# A role that was given takes minutes to hold; a write that is not allowed costs a request.
+DENIED_SECONDS = 30.0
 # A driver gives a sign of life every 30 s; one that is late is looked at from all sides.
 FRESH_SECONDS = 90
 
@@ -99,7 +101,13 @@ class Folders:
             problem = FolderProblem.DENIED if isinstance(error, DeniedError) else FolderProblem.UNAVAILABLE
             return OutputFolder(problem=problem, message=str(error))
         memory.folder = folder
-        return dataclasses.replace(folder, silence_seconds=self._silence(memory, folder))
+        denial = self._reports.denial(address)
+        return dataclasses.replace(
+            folder,
+            silence_seconds=self._silence(memory, folder),
+            denied=denial.message if denial is not None else "",
+            is_due=denial is None or self._monotonic() - denial.at >= DENIED_SECONDS,
+        )
 
     def _silence(self, memory: _Memory, folder: OutputFolder) -> float:
         """For how long this process has listened to the driver in vain."""

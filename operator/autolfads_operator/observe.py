@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from autolfads_operator import objects, pools
+from autolfads_operator import lease_holder, objects, pools
 from autolfads_operator.api import KubeApi
 from autolfads_operator.cache import Cache
 from autolfads_operator.cloud import CloudView
@@ -93,6 +93,7 @@ class Observer:
             config_maps=await self._config_maps(custom_resource, ray_jobs, folder),
             kuberay=self.kuberay,
             folder=folder,
+            rival=lease_holder.found(self._cache, uid, folder),
             cloud=await self._look_at_cloud(custom_resource, is_alone=not ray_jobs and not pods),
         )
 

@@ -221,6 +221,9 @@ class OutputFolder:
       has_results: whether results.json is there.
       cost: cost.json; None when there is none or it is damaged.
       cost_version: its version; None when there is no such file.
+      denied: the store's sentence when it does not let the operator write there, as of the last write;
+        "" when it does, or nobody has tried.
+      is_due: whether it is time to try such a write again.
     """
 
     problem: FolderProblem | None = None
@@ -235,6 +238,21 @@ class OutputFolder:
     has_results: bool = False
     cost: CostRecord | None = None
     cost_version: str | None = None
+    denied: str = ""
+    is_due: bool = True
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another run of this cluster, to which the lease in the output folder belongs.
+
+    Attributes:
+      name: namespace and name.
+      is_at_work: whether it has machines, or means to go on by itself.
+    """
+
+    name: str
+    is_at_work: bool
 
 
 class CloudProblem(Enum):
@@ -327,6 +345,7 @@ class Observed:
       config_maps: names of the ConfigMaps of this run that exist.
       kuberay: whether there is a KubeRay to make Ray clusters.
       folder: the output folder; None when the spec is not valid, so that nobody knows where it is.
+      rival: the run of this cluster that has the output folder's lease, if that is another one.
       cloud: what Google Cloud says; None when the operator makes no nodes for this run.
       machines: by name, the nodes that workers are on, as far as they could be read.
       nodes_denied: whether they may not be read.
@@ -342,6 +361,7 @@ class Observed:
     config_maps: frozenset[str] = frozenset()
     kuberay: KubeRay = KubeRay.FINE
     folder: OutputFolder | None = None
+    rival: Rival | None = None
     cloud: Cloud | None = None
     machines: Mapping[str, Machine] = field(default_factory=dict)
     nodes_denied: bool = False

@@ -11,8 +11,9 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,7 +21,7 @@ from autolfads_operator.metrics import Metrics
 from autolfads_spec import RunPaths
 from autolfads_spec.attempt import AttemptEnd, Wish
 from autolfads_spec.cost import CostRecord
-from autolfads_spec.errors import ConflictError, MissingError, UnavailableError
+from autolfads_spec.errors import ConflictError, DeniedError, MissingError, UnavailableError
 from autolfads_spec.manifest import Document, Lease, Manifest
 from autolfads_spec.store import Expected, Store
 
@@ -44,6 +45,18 @@ class Versioned:
     version: str
 
 
+class Denial(NamedTuple):
+    """That a write was not allowed.
+
+    Attributes:
+      message: the store's sentence.
+      at: when, monotonic.
+    """
+
+    message: str
+    at: float
+
+
 class Reports:
     """What is in output folders.
 
@@ -51,13 +64,23 @@ class Reports:
       open_store: makes a store of an address; called in a thread, once for each address in use.
       threads: calls that may be under way at the same time.
       timeout_seconds: for each call.
+      monotonic: seconds that never go back.
     """
 
-    def __init__(self, open_store: Opener, metrics: Metrics, threads: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        open_store: Opener,
+        metrics: Metrics,
+        threads: int,
+        timeout_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._open_store, self._metrics, self._timeout_seconds = open_store, metrics, timeout_seconds
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="store")
         self._stores: dict[str, Store] = {}
         self._manifests: dict[str, Versioned] = {}
+        self._monotonic = monotonic
+        self._denials: dict[str, Denial] = {}
 
     def close(self) -> None:
         """Start no more calls; those under way are not waited for."""
@@ -67,6 +90,11 @@ class Reports:
         """Nobody asks about this folder any more."""
         self._stores.pop(address, None)
         self._manifests.pop(address, None)
+        self._denials.pop(address, None)
+
+    def denial(self, address: str) -> Denial | None:
+        """The newest write there, if it was not allowed; None when it was, or nobody has tried."""
+        return self._denials.get(address)
 
     async def manifest(self, address: str) -> Versioned | None:
         """Where the run stands; None before its first driver.
@@ -117,13 +145,13 @@ class Reports:
           ConflictError: if it is not.
         """
         before = Expected.NOTHING if expected is None else expected
-        return await self._call(
+        return await self._write(
             "write_lease", address, lambda store: store.write(NAMES.lease, lease.to_bytes(), before)
         )
 
     async def write_wish(self, address: str, wish: Wish) -> str:
         """Tell the driver what is wanted; the last wish counts."""
-        return await self._call(
+        return await self._write(
             "write_wish", address, lambda store: store.write(NAMES.wish, wish.to_bytes(), Expected.ANYTHING)
         )
 
@@ -134,12 +162,25 @@ class Reports:
           ConflictError: if it is not.
         """
         before = Expected.NOTHING if expected is None else expected
-        return await self._call(
+        return await self._write(
             "write_cost", address, lambda store: store.write(NAMES.cost, record.to_bytes(), before)
         )
 
     async def _document(self, method: str, address: str, name: str, kind: type[Document]) -> Versioned | None:
         return await self._call(method, address, lambda store: self._read(store, name, kind))
+
+    async def _write(self, method: str, address: str, work: Callable[[Store], str]) -> str:
+        """A write; whether it was allowed is remembered, since nothing that is read tells."""
+        try:
+            version = await self._call(method, address, work)
+        except DeniedError as error:
+            self._denials[address] = Denial(str(error), self._monotonic())
+            raise
+        except ConflictError:  # judged, so allowed
+            self._denials.pop(address, None)
+            raise
+        self._denials.pop(address, None)
+        return version
 
     async def _call(self, method: str, address: str, work: Callable[[Store], T]) -> T:
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from autolfads_operator import cost, machines, pools, times
+from autolfads_operator import cost, machines, pools, rivals, times
 from autolfads_operator.cost import Running
 from autolfads_operator.observed import (
     Cloud,
@@ -81,6 +81,11 @@ class Situation:
         lease = self.folder.lease if self.folder is not None else None
         return lease if lease is not None and lease.owner == self.resource.uid else None
 
+    @cached_property
+    def rival(self) -> str | None:
+        """Who else is at work in the output folder, in words; None when nobody is, as far as is known."""
+        return rivals.at_work(self.observed, self.terms)
+
     # Google Cloud.
 
     @property
@@ -107,8 +112,12 @@ class Situation:
 
     @cached_property
     def cost(self) -> CostRecord | None:
-        """What the run has used until now; None while the output folder, which keeps it, cannot be read."""
-        if self.folder is None:
+        """What the run has used until now; None while the output folder, which keeps it, cannot be read.
+
+        Once another run has taken the folder over, the record is that run's.
+        """
+        is_lost = self.lease is None and self.folder is not None and self.folder.lease is not None
+        if self.folder is None or self.rival is not None or (is_lost and self.previous.attempt):
             return None
         table = self.terms.prices
         notes = machines.notes(self.observed, self.spec.compute, table)

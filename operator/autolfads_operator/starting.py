@@ -16,6 +16,8 @@ from autolfads_spec.manifest import Lease
 # The first retry comes at once; one that changed nothing waits, twice as long each time.
 FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 300.0
+# A role takes up to seven minutes to hold after it was given.
+FIRST_DENIED_SECONDS = 30.0
 # KubeRay's deadline is for runs whose operator is gone; ours comes first and lets the driver commit.
 ALLOWANCE_SECONDS = 900.0
 
@@ -62,6 +64,9 @@ def taken(situation: Situation) -> str | None:
 
 def wait_seconds(situation: Situation) -> float:
     """How long the next attempt must still wait, after attempts that failed without getting further."""
+    denials = _denials(situation)
+    if denials:
+        return _left(situation, FIRST_DENIED_SECONDS * 2.0 ** (denials - 1))
     failures = 0
     for entry in reversed(situation.history):
         if entry.end_reason is None or endings.outcome(entry.end_reason) is not Outcome.RETRY:
@@ -71,9 +76,22 @@ def wait_seconds(situation: Situation) -> float:
         failures += 1
     if failures < 2:
         return 0.0
-    wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (failures - 2))
+    return _left(situation, FIRST_WAIT_SECONDS * 2.0 ** (failures - 2))
+
+
+def _denials(situation: Situation) -> int:
+    """How many of the last attempts ended one after the other because a role is missing."""
+    count = 0
+    for entry in reversed(situation.history):
+        if entry.end_reason is None or endings.outcome(entry.end_reason) is not Outcome.DENIED:
+            break
+        count += 1
+    return count
+
+
+def _left(situation: Situation, wait: float) -> float:
     ended = times.parsed_or_none(situation.history[-1].end_time)
-    return max(0.0, wait - times.seconds_since(ended, situation.now))
+    return max(0.0, min(LONGEST_WAIT_SECONDS, wait) - times.seconds_since(ended, situation.now))
 
 
 def _is_leased(situation: Situation) -> bool:

@@ -161,10 +161,7 @@ def _decided(situation: Situation, verdict: Verdict) -> dict[ConditionType, Told
         stalled = verdict.failed
     elif verdict.suspended.status == "True" and verdict.suspended.reason is not Reason.PAUSED_BY_USER:
         stalled = Told("True", verdict.suspended.reason, verdict.suspended.message)
-    bad_data = {}
-    if verdict.ending is not None and verdict.ending.reason in conditions.OF_DATA:
-        bad_data = {ConditionType.DATA_READY: conditions.bad_data(verdict.ending.reason)}
-    return bad_data | {
+    return conditions.of_ending(situation, verdict.ending) | {
         ConditionType.PROGRESSING: verdict.progressing,
         ConditionType.SUSPENDED: verdict.suspended,
         ConditionType.COMPLETE: verdict.complete,
@@ -182,6 +179,9 @@ def _message(told: dict[ConditionType, Told], verdict: Verdict) -> str:
     storage, kuberay = told[ConditionType.STORAGE_WRITABLE], told[ConditionType.KUBERAY_COMPATIBLE]
     if storage.status == "False":
         return storage.message
+    data = told[ConditionType.DATA_READY]
+    if data.reason is Reason.STORAGE_DENIED:
+        return data.message
     if kuberay.reason is Reason.KUBERAY_MISSING:  # with one that is too old the run goes on
         return kuberay.message
     return verdict.progressing.message

@@ -37,7 +37,7 @@ def wanted(situation: Situation) -> Stop | None:
         return Stop(
             Reason.DEADLINE_EXCEEDED,
             f"wanted the run to end within {deadline} (spec.schedule.deadline), found that it did not; what "
-            "is committed is safe: apply it again with a later deadline to go on",
+            "is committed is safe: delete it and apply it again with a later deadline to go on",
         )
     over = budget.must_stop(situation)
     if over is not None and situation.spec.budget.on_exceeded == "Fail":
@@ -84,9 +84,10 @@ def stopped(situation: Situation, stop: Stop) -> Ending | None:
 
 def wish(situation: Situation, pause: bool, why: str, finish: bool = False) -> tuple[WriteWish, ...]:
     """Tells the driver of the present attempt, unless that stands there already."""
-    if situation.folder is None or not situation.has_begun:
+    folder = situation.folder
+    if folder is None or not situation.has_begun or not folder.is_due:
         return ()
-    found = situation.folder.wish
+    found = folder.wish
     ours = found if found is not None and found.attempt == situation.attempt else None
     stands = (ours.pause, ours.finish) if ours is not None else (False, False)
     if stands == (pause, finish):
@@ -98,8 +99,8 @@ def wish(situation: Situation, pause: bool, why: str, finish: bool = False) -> t
 
 
 def _waited_seconds(situation: Situation) -> float:
-    if situation.folder is None:
-        # Nobody can be asked; the driver cannot commit either.
+    if situation.folder is None or situation.folder.denied:
+        # Nobody can be asked; where nothing can be read, the driver cannot commit either.
         return times.seconds_since(situation.since(ConditionType.STORAGE_WRITABLE, "False"), situation.now)
     found = situation.folder.wish
     if found is None or found.attempt != situation.attempt or not found.pause:

@@ -8,10 +8,13 @@ import pytest
 import yaml
 
 from autolfads_spec import dump_run, load_run
+from autolfads_spec.attempt import AttemptEnd, EndClass
+from autolfads_spec.manifest import Lease
 from autolfads_spec.store import open_store
 from lfads_worker import cli
 from lfads_worker.data.source import fingerprint
 from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.failures import DENIED
 from lfads_worker.results import takeover
 from lfads_worker.training.averages import PosteriorAverages
 from toy_command import made_by
@@ -298,6 +301,27 @@ def test_a_recording_that_cannot_be_used_is_a_sentence(lab, uri, code, sentence)
 
     assert result.exit_code == code
     assert sentence.format(bucket=lab.bucket) in result.stderr
+
+
+@pytest.mark.parametrize("denied", ["data.h5", "toy"])
+def test_a_role_that_is_missing_has_an_exit_code_and_if_it_can_a_last_word(lab, proxy, faults, denied):
+    lab.store.write("lease.json", Lease(attempt=1).to_bytes())
+    refuse = faults.status(403, "Caller does not have storage.objects.get access to the object.")
+    proxy.script = lambda request: (
+        refuse if denied in request.path or denied in (request.name or "") else None
+    )
+
+    result = lab.run("--attempt", 1)
+    proxy.script = lambda request: None
+
+    assert result.exit_code == DENIED, result.stderr
+    assert "may not (storage.objects.get); give it the role roles/storage.object" in result.stderr
+    if denied == "toy":  # its own folder
+        assert lab.store.names() == ["lease.json"]
+    else:
+        word = AttemptEnd.model_validate_json(lab.store.read("attempts/01/end.json").content)
+        assert word.end_class is EndClass.INPUT_DENIED
+        assert f"the role roles/storage.objectViewer on {lab.bucket}" in word.message
 
 
 def test_no_room_for_the_recording_is_a_sentence(lab, monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
-from autolfads_spec.manifest import BestMember, Manifest
+from autolfads_spec.manifest import BestMember, Lease, Manifest
 from gcs.conftest import refusal
 from kube.operator_process import OperatorProcess
 from kube.runs import Run
@@ -55,14 +55,14 @@ def end(run, end_class, message, generation):
     run.store.write("attempts/01/end.json", word.to_bytes())
 
 
-def fail(run):
+def fail(run, attempt=1, message="exit 5"):
     """What KubeRay says of a driver that has exited."""
-    where = ("ray.io", "v1", run.namespace, "rayjobs", f"{run.name}-a01")
+    where = ("ray.io", "v1", run.namespace, "rayjobs", f"{run.name}-a{attempt:02d}")
     status = {
         "jobStatus": "FAILED",
         "jobDeploymentStatus": "Failed",
         "reason": "AppFailed",
-        "message": "exit 5",
+        "message": message,
     }
     run.custom.patch_namespaced_custom_object_status(*where, {"status": status})
 
@@ -146,6 +146,108 @@ def test_storage_that_is_away_is_told_and_only_a_driver_that_it_made_end_is_foll
     storage.fault = lambda request: None
     eventually(lambda: run.is_started(2), seconds=90)
     assert run.status["attempts"][0]["endReason"] == "StorageUnavailable"
+
+
+NO_ROLE = (
+    "autolfads-operator@lab.iam.gserviceaccount.com does not have storage.objects.create access to the "
+    "Google Cloud Storage object. Permission 'storage.objects.create' denied on resource."
+)
+
+
+def only_reads(request):
+    """What somebody is told who has a role to read and none to write."""
+    is_write = request.kind in ("write", "begin", "part", "delete")
+    return (lambda request, pass_on: refusal(403, NO_ROLE)) if is_write else None
+
+
+def test_an_operator_that_may_not_write_says_which_role_is_missing_and_goes_on_once_it_has_it(
+    run, start, eventually, storage
+):
+    start()
+    storage.fault = only_reads
+    run.apply()
+    eventually(lambda: run.condition("StorageWritable").get("status") == "False", seconds=60)
+    told = run.condition("StorageWritable")
+    assert told["reason"] == "StorageDenied"
+    assert (
+        "autolfads-operator@lab.iam.gserviceaccount.com may not (storage.objects.create)" in told["message"]
+    )
+    bucket = "/".join(run.address.split("/")[:3])
+    assert f"give it the role roles/storage.objectUser on {bucket}" in told["message"]
+    assert run.status["message"] == told["message"]
+    assert run.status["phase"] == "Pending"
+    time.sleep(5)
+    assert run.ray_jobs() == {}
+    assert "attempt" not in run.status
+    since = told["lastTransitionTime"]
+    assert (
+        run.condition("StorageWritable")["lastTransitionTime"] == since
+    )  # tried again, it says nothing else
+    assert sum(write.status == 403 for write in storage.writes) < 5
+
+    storage.fault = lambda request: None
+    eventually(run.is_started, seconds=90)
+    eventually(lambda: run.condition("StorageWritable")["status"] == "True")
+    assert not run.status.get("failedAttempts")
+
+
+def test_pods_that_lack_a_role_cost_no_attempt_and_the_role_is_named(run, start, eventually):
+    start()
+    run.apply(retry={"maxAttempts": 1})
+    eventually(run.is_started)
+    end(run, EndClass.INPUT_DENIED, "data.uri: wanted to read it, found that X may not; give it Y", None)
+    fail(run)
+    eventually(lambda: run.condition("DataReady").get("reason") == "StorageDenied", seconds=60)
+    assert run.condition("DataReady")["message"].startswith(
+        "data.uri: wanted to read it, found that X may not"
+    )
+    assert "service account" in run.condition("DataReady")["message"]
+    assert run.status["phase"] != "Failed"
+
+    eventually(lambda: run.is_started(2), seconds=120)
+    fail(run, 2, "Job entrypoint command failed with exit code 7. No logs available.")
+    eventually(lambda: run.condition("StorageWritable")["status"] == "False", seconds=60)
+    told = run.condition("StorageWritable")
+    assert told["reason"] == "StorageDenied"
+    assert "the role roles/storage.objectUser on gs://" in told["message"]
+    assert ends_of(run) == ["StorageDenied", "StorageDenied"]
+    assert not run.status.get("failedAttempts")
+    assert run.status["phase"] != "Failed"
+
+
+# Two runs and one folder.
+
+
+def test_a_second_run_in_the_same_folder_waits_for_the_first_and_then_goes_on(
+    cluster, run, start, eventually, bucket
+):
+    operator = start()
+    other = Run(cluster, run.namespace, bucket, "later")
+    run.apply()
+    eventually(run.is_started)
+    other.apply(output={"uri": run.address})
+    told = eventually(lambda: other.condition("Progressing"), seconds=60)
+    assert (told["status"], told["reason"]) == ("False", "OutputTaken")
+    assert f"run {run.namespace}/reach" in told["message"]
+    run.drive(generation=1)
+    eventually(lambda: run.status.get("progress", {}).get("summary") == "2/4", seconds=60)
+    operator.stop()
+    start()  # one that remembers nothing
+    beat_for(run, 6)
+    lease = Lease.model_validate_json(run.store.read("lease.json").content)
+    assert (lease.attempt, lease.owner) == (1, run.read()["metadata"]["uid"])
+    assert list(run.ray_jobs()) == ["reach-a01"]
+    assert ends_of(run) == [None]
+    assert (other.status["phase"], other.status.get("attempt")) == ("Pending", None)
+    assert "cost" not in other.status
+
+    run.store.write("results.json", b"{}")
+    beat(run, generation=3, stop_reason="all generations are trained")
+    end(run, EndClass.OK, "done", generation=3)
+    fail(run)
+    eventually(lambda: run.status["phase"] == "Succeeded", seconds=60)
+    eventually(lambda: other.status.get("attempt") == 2, seconds=90)
+    assert "later-a02" in other.ray_jobs()
 
 
 # Drivers that cannot go on.

@@ -16,6 +16,7 @@ from autolfads_operator.reports import Reports
 from autolfads_operator.times import parsed_or_none
 from autolfads_spec.attempt import Wish
 from autolfads_spec.cost import CostRecord
+from autolfads_spec.errors import DeniedError
 from autolfads_spec.manifest import Lease
 from autolfads_spec.status import Phase, RunStatus
 from autolfads_spec.store import FolderStore
@@ -87,6 +88,24 @@ def test_the_last_wish_counts(world):
     )
 
     assert not Wish.model_validate_json(world.store.read("wish.json").content).pause
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(actions.WriteLease(Lease(attempt=1), None), id="lease"),
+        pytest.param(actions.WriteWish(Wish(attempt=1, pause=True)), id="wish"),
+    ],
+)
+def test_a_write_that_is_not_allowed_is_looked_at_anew_and_remembered(world, action, monkeypatch):
+    def refuse(*_):
+        raise DeniedError("found that the operator may not")
+
+    monkeypatch.setattr(FolderStore, "write", refuse)
+    with pytest.raises(OutdatedError, match="may not"):
+        world.do(action)
+
+    assert world.reports.denial("gs://lab/runs/reach").message == "found that the operator may not"
 
 
 def test_the_cost_replaces_only_the_record_that_was_counted_on_and_its_failure_stops_nothing(world, caplog):

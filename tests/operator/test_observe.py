@@ -8,12 +8,12 @@ import pytest
 from autolfads_operator.api import ForbiddenError
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import RefusedError
-from autolfads_operator.folders import FULL_EVERY
+from autolfads_operator.folders import DENIED_SECONDS, FULL_EVERY
 from autolfads_operator.kinds import CONFIG_MAPS, CRDS, NODES, PODS, RAY_JOBS, RUNS
 from autolfads_operator.manifests import names
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observe import Observer
-from autolfads_operator.observed import FolderProblem, KubeRay, Machine
+from autolfads_operator.observed import FolderProblem, KubeRay, Machine, Rival
 from autolfads_operator.reports import Reports
 from autolfads_spec.attempt import AttemptEnd, EndClass
 from autolfads_spec.cost import CostRecord
@@ -55,9 +55,9 @@ class CountingStore(FolderStore):
 class World:
     def __init__(self, folder):
         self.kube, self.cache, self.store = FakeKubernetes(), Cache(), CountingStore(folder)
-        self.reports = Reports(lambda address: self.store, Metrics(), 2, 5)
         self.now = NOW
         self.seconds = 100.0
+        self.reports = Reports(lambda address: self.store, Metrics(), 2, 5, lambda: self.seconds)
         self.observer = Observer(self.kube, self.cache, self.reports, lambda: self.now, lambda: self.seconds)
         self.uid = self.add(RUNS, "reach", spec=SPEC)["metadata"]["uid"]
 
@@ -311,6 +311,52 @@ def test_a_folder_that_cannot_be_read_is_a_fact_and_no_failure(world, trouble, p
 
     world.store.trouble = None
     assert world.look().folder.manifest is not None
+
+
+def test_a_write_that_is_not_allowed_is_a_fact_until_one_is_and_tried_again_after_a_while(world, monkeypatch):
+    def refuse(*_):
+        raise DeniedError("found that the operator may not")
+
+    def write():
+        return asyncio.run(world.reports.write_lease("gs://lab/runs/reach", Lease(attempt=1), None))
+
+    def told():
+        folder = world.look().folder
+        return folder.problem, folder.denied, folder.is_due
+
+    assert told() == (None, "", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "write", refuse)
+        with pytest.raises(DeniedError):
+            write()
+        assert told() == (None, "found that the operator may not", False)
+        world.seconds += DENIED_SECONDS
+        assert told() == (None, "found that the operator may not", True)
+    write()
+    assert told() == (None, "", True)
+
+
+def test_who_else_has_the_lease_is_known_with_whether_it_is_at_work(world):
+    def told():
+        return world.look().rival
+
+    def change(**status):
+        world.cache.put(RUNS, world.kube.change(RUNS, "lab", "other", **status))
+
+    world.store.write("lease.json", Lease(attempt=1, owner=world.uid).to_bytes())
+    assert told() is None
+    world.store.write("lease.json", Lease(attempt=1, owner="of-another-cluster").to_bytes())
+    assert told() is None
+    other = world.add(RUNS, "other", spec=SPEC)["metadata"]["uid"]
+    world.store.write("lease.json", Lease(attempt=1, owner=other).to_bytes())
+    assert told() == Rival("run lab/other", is_at_work=True)  # it has only begun
+    for phase, is_at_work in (("Running", True), ("Suspended", False), ("Succeeded", False)):
+        change(status={"phase": phase})
+        assert told() == Rival("run lab/other", is_at_work)
+    labels = names.labels("other", other, 1)
+    job = {"metadata": {"name": "other-a01", "namespace": "lab", "labels": labels}}
+    world.cache.put(RAY_JOBS, world.kube.add(RAY_JOBS, job))
+    assert told().is_at_work  # whatever its status says, a driver may be
 
 
 def test_a_damaged_manifest_is_none_but_its_version_is_known(world):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from autolfads_operator import handlers, listing
+from autolfads_operator import folders, handlers, listing
 from autolfads_operator.act import Actor
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import OperatorError
@@ -20,6 +20,7 @@ from autolfads_operator.plan import plan
 from autolfads_operator.reconcile import Reconciler
 from autolfads_operator.reports import Reports
 from autolfads_operator.settings import OperatorSettings
+from autolfads_spec.errors import DeniedError
 from autolfads_spec.manifest import Lease
 from autolfads_spec.store import FolderStore
 from fake_kubernetes import FakeKubernetes
@@ -165,6 +166,40 @@ def test_a_look_that_fails_is_repeated_with_growing_pauses_and_told_in_the_statu
             await until(lambda: not reconciling())
 
     asyncio.run(work())
+
+
+def test_a_write_that_is_not_allowed_is_told_at_once_and_the_run_goes_on_once_it_is(
+    kube, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise DeniedError("found that the operator may not; give it the role X")
+
+    def storage():
+        conditions = kube.status("reach").get("conditions", [])
+        return [each for each in conditions if each["type"] == "StorageWritable"]
+
+    async def work():
+        operator = Operator(kube, tmp_path)
+        async with running(operator):
+            await until(storage)
+            (told,) = storage()
+            assert (told["status"], told["reason"]) == ("False", "StorageDenied")
+            assert "give it the role X" in told["message"]
+            await asyncio.sleep(0.5)
+            assert storage() == [told]
+            assert len(asked) < 10  # not at every look
+            denied.undo()
+            await until(lambda: started(kube))
+            await until(lambda: storage()[0]["status"] == "True")
+
+    asked = []
+    monkeypatch.setattr(folders, "DENIED_SECONDS", 0.1)
+    denied = pytest.MonkeyPatch()
+    denied.setattr(FolderStore, "write", lambda *arguments: asked.append(arguments) or refuse())
+    try:
+        asyncio.run(work())
+    finally:
+        denied.undo()
 
 
 def test_a_mistake_of_ours_does_not_end_the_loop(kube, tmp_path, caplog):

@@ -1,7 +1,7 @@
 import pytest
 
 from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, EndClass, Wish
-from autolfads_spec.errors import SpecError, StoreError, UnavailableError
+from autolfads_spec.errors import DeniedError, SpecError, StoreError, UnavailableError
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.store import FolderStore
 from lfads_worker import errors
@@ -139,12 +139,21 @@ def test_a_superseded_driver_leaves_the_word_to_the_newer_one(store, newer):
     assert store.names() == ["lease.json"]
 
 
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "end"),
     [
         (PausedError("x"), EndClass.PAUSED),
         (SpecError("x"), EndClass.BAD_CONFIG),
         (errors.DataError("x"), EndClass.BAD_INPUT),
+        (errors.RecordingDeniedError("x"), EndClass.INPUT_DENIED),
+        (DeniedError("x"), EndClass.DENIED),
+        (caused(errors.OutputError("x"), DeniedError("y")), EndClass.DENIED),
+        (caused(errors.OutputError("x"), UnavailableError("y")), EndClass.STORE_UNAVAILABLE),
         (errors.RecordingChangedError("x"), EndClass.DATA_CHANGED),
         (errors.OutputTakenError("x"), EndClass.OUTPUT_TAKEN),
         (errors.OutputError("x"), EndClass.STORE_UNAVAILABLE),

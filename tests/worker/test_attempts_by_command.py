@@ -343,19 +343,33 @@ class TestInACluster:
         assert found.choice.threads == 1
         assert found.cohorts == ((0, 1), (2, 3), (4,))  # as on any CPU
 
-    def test_workers_with_an_accelerator_train_on_it_with_what_its_memory_carries(self, prepared):
+    def test_workers_with_accelerators_share_the_population_out(self, prepared):
         found = prepared("nvidia-l4", size=10)
 
-        assert found.choice == Choice(1, gpus=True, address="10.0.0.1:6379")
-        assert found.cohorts == (tuple(range(10)),)
+        assert found.choice == Choice(4, gpus=True, address="10.0.0.1:6379")
+        assert found.cohorts == ((0, 1, 2), (3, 4, 5), (6, 7), (8, 9))
 
     def test_there_is_a_worker_for_every_device_of_a_machine(self, prepared):
         assert prepared("nvidia-l4", size=10, membersPerCohort=1).choice.workers == 4
 
-    def test_the_memory_of_the_head_does_not_matter(self, prepared, monkeypatch):
-        from lfads_worker import local_run
+    def test_a_number_that_leaves_workers_idle_is_warned_of(self, drive, monkeypatch):
+        monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
 
-        monkeypatch.setattr(local_run, "memory_bytes", lambda: 1)
+        def refuse(self, *how, **more):
+            raise DeviceError("enough")
+
+        monkeypatch.setattr(choice.Choice, "open", refuse)
+        compute = {"accelerator": {"type": "nvidia-l4"}, "workers": {"desired": 3}, "membersPerCohort": 5}
+
+        result = drive(1, "--quiet", compute=compute)
+
+        assert "wanted work for 3 workers, found 1 cohort of up to 5 members" in result.stderr
+        assert "set compute.membersPerCohort to at most 2 or ask for fewer workers" in result.stderr
+
+    def test_the_memory_of_the_head_does_not_matter(self, prepared, monkeypatch):
+        from lfads_worker import placement
+
+        monkeypatch.setattr(placement, "memory_bytes", lambda: 1)
 
         assert not [warning for warning in prepared("None").report.warnings if "memory" in warning]
 

@@ -3,8 +3,15 @@ import tempfile
 import pytest
 import typer
 
-from autolfads_spec.errors import SpecError
-from lfads_worker.errors import DataError, DeviceError, DivergedError, OutputError, PausedError
+from autolfads_spec.errors import DeniedError, SpecError
+from lfads_worker.errors import (
+    DataError,
+    DeviceError,
+    DivergedError,
+    OutputError,
+    PausedError,
+    RecordingDeniedError,
+)
 from lfads_worker.failures import EXIT_CODES, told
 
 
@@ -12,6 +19,11 @@ def end_of(error, log_file=None):
     with pytest.raises(typer.Exit) as caught, told(lambda: "run it again", lambda: log_file):
         raise error
     return caught.value.exit_code
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -22,6 +34,9 @@ def end_of(error, log_file=None):
         pytest.param(DivergedError("a sentence"), 4, id="diverged"),
         pytest.param(OutputError("a sentence"), 5, id="output"),
         pytest.param(DeviceError("a sentence"), 6, id="device"),
+        pytest.param(DeniedError("a sentence"), 7, id="no role for the output"),
+        pytest.param(RecordingDeniedError("a sentence"), 7, id="no role for the recording"),
+        pytest.param(caused(OutputError("a sentence"), DeniedError("no role")), 7, id="no role to commit"),
     ],
 )
 def test_an_error_is_its_sentence_and_its_documented_code(error, code, capsys):

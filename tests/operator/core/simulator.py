@@ -21,6 +21,7 @@ from autolfads_operator.observed import (
     PodRole,
     RayCluster,
     RayJob,
+    Rival,
 )
 from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, EndClass, Wish
 from autolfads_spec.cost import CostRecord
@@ -59,6 +60,7 @@ class Job:
     deployment_status: str = ""
     job_status: str = ""
     reason: str = ""
+    message: str = ""
     deleted_at: datetime | None = None
     replicas: int | None = None  # of its RayCluster; None: there is none
     head: bool = False
@@ -106,6 +108,11 @@ class World:
         self.config_maps: dict[str, object] = {}
         self.folder = Folder()
         self.store_up = True
+        self.may_write = True  # whether the operator has its role
+        self.denied_at = None
+        self.lacks = None  # which role the pods lack: "input" or "output"
+        self.uid = "run-uid"
+        self.other = None  # another world, of a run with the same folder
         self.machines = True  # whether nodes are given out
         self.kuberay_up = True
         self.data_problem: EndClass | None = None
@@ -223,6 +230,8 @@ class World:
             job.job_status = "SUCCEEDED" if good else "FAILED"
             job.deployment_status = "Complete" if good else "Failed"
             job.reason, job.ended = "" if good else "AppFailed", self.now
+            if job.driver.exit_status == 7:
+                job.message = "Job entrypoint command failed with exit code 7. No logs available."
 
     # The driver.
 
@@ -256,6 +265,13 @@ class World:
         folder = self.folder
         if folder.lease is None or folder.lease.attempt != driver.attempt:
             driver.exit_status = 9
+            return
+        if self.lacks == "output":
+            driver.exit_status = 7
+            return
+        if self.lacks == "input":
+            driver.epoch = folder.lease.driver_epoch
+            self._end(driver, EndClass.INPUT_DENIED, 7)
             return
         if self.data_problem is not None:
             driver.epoch = folder.lease.driver_epoch + 1
@@ -306,7 +322,7 @@ class World:
     def _end(self, driver, end_class, exit_status):
         driver.exit_status = exit_status
         manifest = self.folder.manifest
-        if not self.store_up or driver.epoch == 0:
+        if not self.store_up or (driver.epoch == 0 and end_class is not EndClass.INPUT_DENIED):
             return
         lease = self.folder.lease
         if (lease.attempt, lease.driver_epoch) != (driver.attempt, driver.epoch):
@@ -345,7 +361,7 @@ class World:
             custom_resource=CustomResource(
                 name=self.run.metadata.name,
                 namespace="lab",
-                uid="run-uid",
+                uid=self.uid,
                 resource_generation=self.resource_generation,
                 created=START,
                 run=self.run,
@@ -368,6 +384,7 @@ class World:
                     job_status=job.job_status,
                     deployment_status=job.deployment_status,
                     reason=job.reason,
+                    message=job.message,
                     cluster_name=f"{job.name}-x",
                     job_started=job.submitted,
                     ended=job.ended,
@@ -389,6 +406,7 @@ class World:
             config_maps=frozenset(self.config_maps),
             kuberay=KubeRay.FINE,
             folder=self._folder(),
+            rival=self._rival(),
         )
 
     def _pods(self, job):
@@ -412,6 +430,14 @@ class World:
                 gpus=1,
             )
 
+    def _rival(self):
+        other, lease = self.other, self.folder.lease
+        if other is None or lease is None or lease.owner != other.uid or other.gone or not self.store_up:
+            return None
+        going = (job for job in other.jobs.values() if job.deployment_status not in ("Complete", "Failed"))
+        at_rest = other.status.phase in ("Succeeded", "Failed", "Suspended")
+        return Rival("run lab/other", any(going) or not at_rest)
+
     def _folder(self):
         if not self.store_up:
             return OutputFolder(problem=FolderProblem.UNAVAILABLE, message="503")
@@ -426,6 +452,8 @@ class World:
             has_results=folder.results,
             cost=folder.cost,
             cost_version=str(folder.cost_version) if folder.cost is not None else None,
+            denied="" if self.denied_at is None else "found that the operator may not",
+            is_due=self.denied_at is None or (self.now - self.denied_at).total_seconds() >= 30,
         )
 
     def carry_out(self, action):
@@ -433,7 +461,7 @@ class World:
         getattr(self, f"_do_{type(action).__name__}")(action)
 
     def _do_WriteLease(self, action):
-        self._need_store()
+        self._need_role()
         found = str(self.folder.lease_version) if self.folder.lease is not None else None
         if found != action.expected:
             raise OutdatedActionError
@@ -443,12 +471,15 @@ class World:
         self._put_lease(action.lease)
 
     def _do_WriteWish(self, action):
-        self._need_store()
+        self._need_role()
         self.folder.wish = action.wish
 
     def _do_WriteCost(self, action):
         found = str(self.folder.cost_version) if self.folder.cost is not None else None
-        if self.store_up and found == action.expected:
+        if self.store_up and not self.may_write:
+            self.denied_at = self.now
+        elif self.store_up and found == action.expected:
+            self.denied_at = None
             assert self.folder.cost is None or action.record.amount >= self.folder.cost.amount
             self.folder.cost = action.record
             self.folder.cost_version += 1
@@ -501,6 +532,12 @@ class World:
 
     def _do_RemoveRun(self, action):
         self.delete()
+
+    def _need_role(self):
+        self._need_store()
+        self.denied_at = None if self.may_write else self.now
+        if not self.may_write:
+            raise OutdatedActionError
 
     def _need_store(self):
         if not self.store_up:
@@ -592,7 +629,8 @@ def check(world, operators=1):
 
 def settle(world, operator, rounds=400):
     """Lets everything run without faults until nothing changes any more."""
-    world.store_up = world.machines = world.kuberay_up = True
+    world.store_up = world.machines = world.kuberay_up = world.may_write = True
+    world.lacks = None
     for _ in range(rounds):
         operator.turn()
         check(world)

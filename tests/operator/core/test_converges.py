@@ -37,6 +37,10 @@ FAULTS = (
     "KubeRay down",
     "KubeRay up",
     "long wait",
+    "operator's role taken",
+    "operator's role given",
+    "pods lack a role",
+    "pods lack none",
 )
 WISHES = ("suspend", "resume", "more workers")
 
@@ -78,6 +82,12 @@ def do(world, operator, what):
             world.machines = what == "machines"
         case "KubeRay down" | "KubeRay up":
             world.kuberay_up = what == "KubeRay up"
+        case "operator's role taken" | "operator's role given":
+            world.may_write = what.endswith("given")
+        case "pods lack a role":
+            world.lacks = ("input", "output")[len(world.done) % 2]
+        case "pods lack none":
+            world.lacks = None
         case "suspend" | "resume":
             world.change(suspend=what == "suspend")
         case "more workers":
@@ -231,6 +241,76 @@ def test_two_operators_at_once_come_to_the_same_end(simulator, patient, terms, c
 
 
 @UNHURRIED
+@given(
+    chosen=st.lists(
+        st.tuples(st.integers(0, 1), st.sampled_from((*WORK, *WORK, "crash", "suspend", "resume"))),
+        min_size=LEAST,
+        max_size=MOST,
+    )
+)
+def test_two_runs_in_one_folder_take_turns_and_neither_drives_the_other_out(
+    simulator, patient, make_run, terms, chosen
+):
+    other = make_run("other", retry={"maxAttempts": 100}, schedule={"deadline": "10000h"})
+    worlds = (simulator.World(patient, terms), simulator.World(other, terms))
+    first, second = worlds
+    first.other, second.other, second.uid = second, first, "other-uid"
+    second.folder, second.commits = first.folder, first.commits
+    operators = tuple(map(simulator.Operator, worlds))
+
+    def watch(world):
+        simulator.check(world)
+        live = [job.name for each in worlds for job in each.jobs.values() if simulator.is_live(job)]
+        assert len(live) <= 1, live
+
+    for which, what in chosen:
+        do(worlds[which], operators[which], what)
+        second.now = first.now = max(first.now, second.now)
+        watch(worlds[which])
+    for world in worlds:
+        world.change(suspend=False)
+    for _ in range(300):
+        for world, operator in zip(worlds, operators, strict=True):
+            operator.turn()
+            world.kuberay_step()
+            world.driver_step()
+            world.pass_time(20)
+            watch(world)
+        second.now = first.now = max(first.now, second.now)
+        if all(world.status.phase is Phase.SUCCEEDED for world in worlds):
+            break
+
+    assert [world.status.phase for world in worlds] == [Phase.SUCCEEDED, Phase.SUCCEEDED]
+    assert [world.status.failed_attempts for world in worlds] == [0, 0]
+
+
+@pytest.mark.parametrize("lacks", ["input", "output"])
+def test_a_role_that_is_missing_for_hours_costs_no_attempt(simulator, make_run, terms, lacks):
+    world = simulator.World(make_run(retry={"maxAttempts": 1}), terms)
+    operator = simulator.Operator(world)
+    world.lacks = lacks
+    for _ in range(600):
+        operator.turn()
+        simulator.check(world)
+        world.kuberay_step()
+        world.driver_step()
+        world.pass_time(10)
+
+    kind = "DataReady" if lacks == "input" else "StorageWritable"
+    told = next(c for c in world.status.conditions if c.type == kind)
+    assert (told.status, told.reason) == ("False", "StorageDenied")
+    assert told.message == world.status.message
+    assert world.status.failed_attempts == 0
+    tried = len(world.created)
+    assert 100 * 60 / 300 / 2 < tried < 40  # at most every five minutes, after the first ones
+
+    simulator.settle(world, operator)
+    assert world.status.phase is Phase.SUCCEEDED
+    told = next(c for c in world.status.conditions if c.type == kind)
+    assert told.status == "True"
+
+
+@UNHURRIED
 @given(chosen=steps(*WORK, *WORK, *FAULTS), end=st.sampled_from(FATAL))
 def test_what_the_user_must_mend_is_not_tried_again(simulator, patient, terms, chosen, end):
     world = simulator.World(patient, terms)
@@ -238,7 +318,7 @@ def test_what_the_user_must_mend_is_not_tried_again(simulator, patient, terms, c
     for what in chosen:
         do(world, operator, what)
         simulator.check(world)
-    world.store_up = True
+    world.store_up, world.lacks = True, None
     if world.folder.results:
         return
 

@@ -40,7 +40,7 @@ def test_every_end_class_leads_somewhere_and_retries_are_those_of_the_contract(e
     found = endings.ended_by_itself(ended(end_class, reason="AppFailed", **FAILED))
 
     assert found is not None
-    assert (found.outcome is Outcome.RETRY) == end_class.is_worth_another_attempt
+    assert (found.outcome in (Outcome.RETRY, Outcome.DENIED)) == end_class.is_worth_another_attempt
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,42 @@ def test_a_driver_that_ended_while_the_store_was_away_is_no_failed_driver(ended)
 
     assert (found.reason, found.outcome) == (Reason.STORAGE_UNAVAILABLE, Outcome.RETRY)
     assert situation.spec.output.uri in found.message
+
+
+REFUSED = (
+    "Job entrypoint command failed with exit code 7, last available logs (truncated to 20,000 chars):\n"
+    '{"level": "ERROR", "message": "the operator could not be told: output: wanted to read '
+    "gs://lab/runs/reach/lease.json, found that trainer@lab.iam.gserviceaccount.com may not "
+    '(storage.objects.get); give it the role roles/storage.objectUser on gs://lab"}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "who"),
+    [
+        pytest.param(REFUSED, "trainer@lab.iam.gserviceaccount.com may not (storage.objects.get)", id="logs"),
+        pytest.param(
+            "Job entrypoint command failed with exit code 7. No logs available.",
+            "Cloud Storage does not let them",
+            id="no logs",
+        ),
+    ],
+)
+def test_a_driver_that_may_not_write_its_folder_is_told_by_its_exit_code_with_the_role(ended, message, who):
+    found = endings.ended_by_itself(ended(reason="AppFailed", message=message, **FAILED))
+
+    assert (found.reason, found.outcome) == (Reason.STORAGE_DENIED, Outcome.DENIED)
+    assert who in found.message
+    assert "the role roles/storage.objectUser on gs://lab;" in found.message
+    assert "service account default of namespace lab" in found.message
+
+
+def test_an_exit_code_in_the_log_of_another_end_is_none(ended):
+    message = "Job entrypoint command failed with exit code 1, last logs:\nfailed with exit code 7\n"
+
+    assert endings.ended_by_itself(ended(reason="AppFailed", message=message, **FAILED)).reason is (
+        Reason.DRIVER_FAILED
+    )
 
 
 @pytest.mark.parametrize(

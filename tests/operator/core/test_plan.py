@@ -15,8 +15,9 @@ from autolfads_operator.actions import (
     WriteLease,
     WriteWish,
 )
-from autolfads_operator.observed import KubeRay
-from autolfads_spec.manifest import Lease
+from autolfads_operator.observed import KubeRay, Rival
+from autolfads_spec.attempt import AttemptEnd
+from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.status import ConditionType, Phase, Reason, RunStatus
 
 
@@ -152,6 +153,96 @@ def test_a_folder_that_cannot_be_read_holds_the_run_and_says_why(make_world, dec
 
 
 # What cannot be carried out.
+
+
+def test_a_folder_that_may_not_be_written_holds_the_run_and_is_tried_again(make_world, decide, told):
+    world = make_world()
+    folder = dataclasses.replace(world.observed().folder, denied="give it the role X", is_due=False)
+    doings, status = decide(dataclasses.replace(world.observed(), folder=folder))
+
+    assert kinds(doings) == [AddFinalizer]
+    assert told(status, ConditionType.STORAGE_WRITABLE) == ("False", Reason.STORAGE_DENIED)
+    assert told(status, ConditionType.PROGRESSING) == ("False", Reason.STORAGE_DENIED)
+    assert "give it the role X" in status.message
+    assert (status.phase, status.attempt) == (Phase.PENDING, None)
+
+    due = dataclasses.replace(folder, is_due=True)
+    doings, status = decide(dataclasses.replace(world.observed(), folder=due))
+    assert WriteLease in kinds(doings)
+    assert told(status, ConditionType.STORAGE_WRITABLE) == ("False", Reason.STORAGE_DENIED)
+
+
+def test_a_run_that_trains_goes_on_where_the_operator_may_not_write_and_still_pauses(
+    make_world, decide, told
+):
+    world = make_world("Running")
+    world.change(suspend=True)
+    folder = dataclasses.replace(world.observed().folder, denied="give it the role X", is_due=False)
+    observed = dataclasses.replace(world.observed(), folder=folder)
+    doings, status = decide(observed)
+
+    assert doings == []
+    assert told(status, ConditionType.STORAGE_WRITABLE) == ("False", Reason.STORAGE_DENIED)
+    assert status.phase is Phase.PAUSING
+    resource = dataclasses.replace(observed.custom_resource, status=status)
+    patience = max(world.terms.pause_wait_seconds, 130)
+    _, status = decide(later(dataclasses.replace(observed, custom_resource=resource), patience + 1))
+    assert status.attempts[-1].end_reason is Reason.PAUSED_BY_USER
+
+
+def held_by(world, owner, heartbeat_age=None, ends=False):
+    """What is seen of a folder whose lease is somebody else's."""
+    observed = world.observed()
+    manifest = observed.folder.manifest
+    if heartbeat_age is not None:
+        heard = observed.now - timedelta(seconds=heartbeat_age)
+        manifest = Manifest(
+            **{"run": "theirs", "fingerprint": "f", "cohorts": ((0,),), "generations_asked": 3},
+            **{"attempt": 4, "driver_epoch": 6, "driver": "there:1", "versions": {}},
+            heartbeat=heard.isoformat(),
+        )
+    word = AttemptEnd(attempt=4, driver_epoch=6, end_class="paused", message="", generation=0, ended_at="")
+    folder = dataclasses.replace(
+        observed.folder,
+        lease=Lease(attempt=4, driver_epoch=6, owner=owner),
+        lease_version="7",
+        manifest=manifest,
+        ends={4: word} if ends else {},
+    )
+    return dataclasses.replace(observed, folder=folder)
+
+
+def test_a_run_waits_while_another_is_at_work_in_its_folder_and_names_it(make_world, decide, told):
+    observed = held_by(make_world(), "other-uid")
+    there = dataclasses.replace(observed, rival=Rival("run lab/other", is_at_work=True))
+    doings, status = decide(there)
+
+    assert kinds(doings) == [AddFinalizer]
+    assert told(status, ConditionType.PROGRESSING) == ("False", Reason.OUTPUT_TAKEN)
+    assert "run lab/other" in status.message
+    assert (status.phase, status.attempt, status.cost) == (Phase.PENDING, None, None)
+
+    over = dataclasses.replace(observed, rival=Rival("run lab/other", is_at_work=False))
+    doings, _ = decide(over)
+    assert doings[1].lease == Lease(attempt=5, driver_epoch=6, owner="run-uid")
+
+
+@pytest.mark.parametrize(
+    ("age", "ends", "begins"),
+    [
+        pytest.param(40, False, False, id="alive"),
+        pytest.param(40, True, True, id="has said its last word"),
+        pytest.param(400, False, True, id="silent"),
+    ],
+)
+@pytest.mark.parametrize("owner", ["", "uid-of-another-cluster"])
+def test_a_driver_from_elsewhere_is_waited_for_as_long_as_it_is_alive(
+    make_world, decide, age, ends, begins, owner
+):
+    doings, status = decide(held_by(make_world(), owner, age, ends))
+
+    assert (WriteLease in kinds(doings)) == begins
+    assert ("a driver of run theirs" in status.message) != begins
 
 
 @pytest.mark.parametrize(
