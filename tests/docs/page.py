@@ -1,4 +1,4 @@
-"""A page of the documentation as a reader follows it: its commands, in order, in one shell.
+"""A page of the documentation as a reader follows it: its commands, in order, in a shell or several.
 
 What only Google has (`gcloud`), fetches (`git`) or builds for minutes (`make`) is written down and answered
 with something plausible; everything else really runs. So a variable that a page forgot, a file it did not
@@ -29,6 +29,12 @@ for start, answer in answers.items():
 def commands(page: Path) -> list[str]:
     """The page's blocks of commands."""
     return BLOCK.findall(page.read_text())
+
+
+def steps(page: Path) -> list[list[str]]:
+    """The blocks of each part of the page that has any; a part begins with its heading."""
+    parts = re.split(r"^## ", page.read_text(), flags=re.MULTILINE)
+    return [blocks for part in parts if (blocks := BLOCK.findall(part))]
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""docs/google-cloud.md, followed from its first command to its last in a clean shell and an empty cluster."""
+"""docs/google-cloud.md, followed from its first command to its last in clean shells and an empty cluster."""
 
 import shlex
 import shutil
@@ -7,7 +7,8 @@ import subprocess
 import pytest
 from google.cloud import storage
 
-from docs.page import Reader, commands
+from autolfads_operator import prices
+from docs.page import Reader, commands, steps
 from helm.program import program as helm
 from kube.cluster import ROOT, running_cluster
 from kube.operator_process import OperatorProcess
@@ -17,18 +18,24 @@ ANSWERS = {
     "gcloud config get account": "me@lab.example",
     "gcloud artifacts repositories describe": "registry.example/my-lab-project/autolfads",
     "gcloud projects describe": "123456789",
-    "gcloud compute regions describe": "METRIC LIMIT USAGE\nNVIDIA_L4_GPUS 4.0 0.0",
+    "gcloud compute regions describe": "METRIC LIMIT USAGE\nNVIDIA_L4_GPUS 1.0 0.0",
+    "gcloud compute project-info describe": "METRIC LIMIT USAGE\nGPUS_ALL_REGIONS 1.0 0.0",
 }
-# KubeRay comes from its own repository; here it is installed. Nobody waits for a watch to end.
+# Every new Cloud Shell knows the files of the one before, and nothing else.
+IN_A_NEW_SHELL = "source ~/autolfads.env"
+# Nobody waits for a watch to end.
 KUBECTL = """#!/bin/bash
-case "$*" in "create -k "*) exit 0;; esac
 words=(); for word in "$@"; do [ "$word" = --watch ] || words+=("$word"); done
 exec {program} "${{words[@]}}"
 """
 GIT = """#!/bin/bash
 [ "$1" = clone ] && mkdir "$3" && cp -r {root}/charts "$3"
 """
-HELM = '#!/bin/bash\nexec {program} "$@"\n'
+# KubeRay comes from its own repository; here it is installed.
+HELM = """#!/bin/bash
+case "$*" in *kuberay*) exit 0;; esac
+exec {program} "$@"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,12 @@ def test_whoever_types_every_command_of_the_page_gets_a_run_and_leaves_nothing(
     reader.give("helm", HELM.format(program=helm()))
     reader.give("git", GIT.format(root=ROOT))
 
-    seen = reader.follow(commands(PAGE), KUBECONFIG=str(empty_cluster.kubeconfig("admin")))
+    first, *later = steps(PAGE)
+    kubeconfig = str(empty_cluster.kubeconfig("admin"))
+
+    seen = reader.follow(first)
+    for blocks in later:
+        seen += reader.follow([IN_A_NEW_SHELL, *blocks], KUBECONFIG=kubeconfig)
 
     assert "autolfadsrun.autolfads.dev/monkey-reach created" in seen
     assert 'autolfadsrun.autolfads.dev "monkey-reach" deleted' in seen
@@ -76,6 +88,33 @@ def test_whoever_types_every_command_of_the_page_gets_a_run_and_leaves_nothing(
     for words in reader.said:
         if words[0] == "make":
             subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_a_build_that_was_broken_off_is_begun_again_in_a_new_shell(reader):
+    reader.give("git", GIT.format(root=ROOT))
+    first, *later = steps(PAGE)
+    [build] = [blocks for blocks in later if "git clone" in blocks[0]]
+    reader.follow(first)
+
+    for _ in range(2):
+        reader.follow([IN_A_NEW_SHELL, *build])
+
+    assert [words[:2] for words in reader.said].count(["make", "images"]) == 2
+
+
+def test_the_amounts_of_the_page_are_those_of_the_price_table():
+    table, text = prices.load(), PAGE.read_text()
+    spot = table.hourly("g2-standard-8", "nvidia-l4", 1, "Spot")
+    on_demand = table.hourly("g2-standard-8", "nvidia-l4", 1, "OnDemand")
+    head = table.of_head("2", "8Gi")
+
+    assert f"spot | {spot:.2f} USD |" in text
+    assert f"not spot | {on_demand:.2f} USD |" in text
+    assert f"small machine | {head:.2f} USD |" in text
+    assert f"{spot + head:.2f} USD an hour" in text
+    assert f"{spot / on_demand:.0%}".replace("%", " %") + " of the ordinary price" in text
+    assert "list prices of us-central1 of August 2026" in text
+    assert (table.region, table.date[:7]) == ("us-central1", "2026-08")
 
 
 def gcloud_commands():
