@@ -1,6 +1,7 @@
 """The chart, as helm 3 and helm 4 read it: every set of values renders, and mistakes are told in words."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -75,6 +76,38 @@ def test_every_environment_is_one_that_the_operator_takes(values, monkeypatch):
         asked = {name.removeprefix("AUTOLFADS_").lower() for name in found if name.startswith("AUTOLFADS_")}
         assert asked <= set(OperatorSettings.model_fields)  # nothing that nobody reads
         assert chosen.lease_name
+
+
+@pytest.mark.parametrize("values", ALL)
+def test_every_file_that_a_variable_names_is_in_a_volume_of_its_pod(values):
+    for name, spec in pods(render(values)).items():
+        (container,) = spec["containers"]
+        mounts = [each["mountPath"] for each in container["volumeMounts"]]
+        named = [value for value in environment({"spec": spec}).values() if value.startswith("/")]
+        assert named, name  # HOME at least
+        lost = [path for path in named if not any(Path(path).is_relative_to(mount) for mount in mounts)]
+        assert lost == [], name
+
+
+def test_service_accounts_carry_the_annotations_of_workload_identity():
+    account = "iam.gke.io/gcp-service-account"
+    given = {name: {account: f"{name}@lab.iam.gserviceaccount.com"} for name in ("operator", "trainer")}
+    worker = {"name": "trainer", "create": True, "namespaces": ["lab"], "annotations": given["trainer"]}
+    things = render(
+        {"serviceAccount": {"annotations": given["operator"]}, "worker": {"serviceAccount": worker}}
+    )
+
+    for name, annotations in given.items():
+        made = one(things, "ServiceAccount", name)["metadata"]
+        assert made["annotations"] == annotations
+    # A pod is who its service account is, so it must also be the one that it names.
+    operator = pods(things)["Deployment/autolfads-operator"]
+    assert operator["serviceAccountName"] == one(things, "ServiceAccount", "operator")["metadata"]["name"]
+    found = environment(one(things, "Deployment"))
+    assert (
+        found["AUTOLFADS_WORKER_SERVICE_ACCOUNT"]
+        == one(things, "ServiceAccount", "trainer")["metadata"]["name"]
+    )
 
 
 def test_settings_reach_the_operator_as_they_are():

@@ -1,16 +1,21 @@
 """kubectl apply, and a cluster trains: everything real, from the recording in the bucket to the deletion.
 
 The API server, KubeRay, the kubelet, Ray, TensorFlow and the storage client, each a process with rights of
-its own; our operator as the chart installs it, in the images that users build. The oracle is `autolfads run`
+its own; our operator as the chart installs it, in the images that users build; the run in a namespace where
+pods are restricted, looked at from inside and outside. The oracle is `autolfads run`
 on the same YAML, outside of any cluster.
 """
 
 import base64
 import json
 import re
+import urllib.error
+import urllib.request
 
+import h5py
 import pytest
 
+from autolfads_operator.manifests.names import CONFIG_FOLDER
 from autolfads_spec.attempt import AttemptEnd
 from kube.deployed import Deployed
 from kube.nodes.images import OPERATOR, WORKER
@@ -78,8 +83,20 @@ def expected(lorenz):
     return comparable(results)
 
 
+@pytest.fixture
+def restricted(cluster, namespace):
+    """The run's namespace, in which the API server takes no pod that could do more than it must."""
+    labels = (
+        "pod-security.kubernetes.io/enforce=restricted",
+        "pod-security.kubernetes.io/enforce-version=latest",
+    )
+    cluster.kubectl("label", "namespace", namespace, *labels)
+    careless = ("run", "careless", "--image=none", "-n", namespace, "--dry-run=server")
+    assert 'violates PodSecurity "restricted:latest"' in cluster.kubectl(*careless, check=False).stderr
+
+
 def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
-    cluster, worker_node, lorenz, expected, eventually
+    cluster, restricted, worker_node, lorenz, recording, expected, eventually
 ):
     assert "accepted: the spec is valid" in lorenz.operator.test()
     watch = lorenz.apply().watch()
@@ -90,6 +107,8 @@ def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
     tokens = secrets(lorenz)
     eventually(lambda: any("lfads_worker run" in line for line in training_on(worker_node)))
     check_images(lorenz)
+    check_head_has_no_keys(lorenz)
+    check_dashboard(lorenz, tokens)
     waiting = ("wait", "alr/lorenz", "-n", lorenz.namespace, "--for=condition=Complete", "--timeout=900s")
     cluster.kubectl(*waiting, actor="user")
     eventually(lambda: watch.rows[-1] == ("Succeeded", "4/4"))
@@ -100,7 +119,7 @@ def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
     check_columns(cluster.kubectl("get", "autolfadsruns", "-n", lorenz.namespace, actor="user").stdout)
     check_who_trained(lorenz)
     assert lorenz.operator.refused() == []
-    check_told(lorenz, tokens)
+    check_told(lorenz, tokens, recording)
     found = lorenz.results()
     same = comparable(found)
     assert same.keys() == expected.keys()
@@ -144,13 +163,71 @@ def secrets(lorenz):
     return {base64.b64decode(value).decode() for secret in found for value in secret["data"].values()}
 
 
-def check_told(lorenz, tokens):
-    """No token and no signed address stands in a log, a status or an event."""
+# What a pod has to show for itself: its image, its mounts, its variables.
+LOOK = r"""
+test ! -e /var/run/secrets/kubernetes.io && echo no token of Kubernetes
+key='PRIVATE KEY-----|"(private_key|client_secret|refresh_token)"'
+find / -xdev -type f -regex '.*\.\(json\|pem\|key\)' -exec grep -lE -e "$key" {} + 2>/dev/null
+grep -rlIE -e "$key" /tmp CONFIG 2>/dev/null
+find / -xdev -name '*.p12' 2>/dev/null
+env | sed 's/=.*//; s/^/variable: /'
+""".replace("CONFIG", CONFIG_FOLDER)
+
+
+def check_head_has_no_keys(lorenz):
+    """Whoever gets into a pod finds nothing with which to be somebody in Kubernetes or in Google Cloud."""
+    (head,) = lorenz.pods("head")
+    words = ("exec", head, "-n", lorenz.namespace, "--", "bash", "-c", LOOK)
+    found = lorenz.cluster.kubectl(*words).stdout.splitlines()
+    variables = {line.removeprefix("variable: ") for line in found if line.startswith("variable: ")}
+    assert "STORAGE_EMULATOR_HOST" in variables  # it was looked at
+    assert [name for name in variables if "GOOGLE" in name or "GCLOUD" in name] == []
+    assert [line for line in found if not line.startswith("variable: ")] == ["no token of Kubernetes"]
+
+
+def check_dashboard(lorenz, tokens):
+    """Who can reach Ray's dashboard, and has no token, cannot start anything there."""
+    (head,) = lorenz.pods("head")
+    words = ("get", "pod", head, "-n", lorenz.namespace, "-o", "jsonpath={.status.podIP}")
+    jobs = f"http://{lorenz.cluster.kubectl(*words).stdout}:8265/api/jobs/"
+    assert answered(jobs) in (401, 403)
+    assert answered(jobs, "wrong" * 8) in (401, 403)
+    assert 200 in {answered(jobs, token) for token in tokens}
+
+
+def answered(address, token=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def check_told(lorenz, tokens, recording):
+    """No token, no signed address and no spikes stand in a log, a status or an event."""
     told = lorenz.operator.log() + lorenz.store.read("autolfads.log").content.decode()
     told += lorenz.cluster.kubectl("get", "alr,events", "-n", lorenz.namespace, "-o", "json").stdout
+    for pod in lorenz.pods("head") + lorenz.pods("worker"):
+        printed = lorenz.cluster.kubectl("logs", pod, "-n", lorenz.namespace, "--all-containers").stdout
+        assert printed
+        told += printed
     assert tokens
     assert [token for token in tokens if token in told] == []
     assert not re.search(r"Bearer|eyJ[\w-]{20}|X-Goog-Signature", told)
+    lists = " | ".join(
+        " ".join(re.findall(r"\d+", found)) for found in re.findall(r"[\d,\s\[\]()]{15,}", told)
+    )
+    assert [row for row in spikes(recording) if row in lists] == []
+
+
+def spikes(recording):
+    """Counts of all neurons in a bin, and of a neuron in all bins, as they would stand in a text."""
+    with h5py.File(recording) as file:
+        counts = file["spikes"][:].astype(int)
+    bins, neurons = (counts.reshape(-1, counts.shape[-1]), counts.swapaxes(1, 2).reshape(-1, counts.shape[1]))
+    return {" ".join(map(str, row)) for row in (*bins, *neurons)}
 
 
 def check_columns(printed):

@@ -5,11 +5,14 @@ Each test is a row of the list of faults in the design. The oracle is the same r
 
 import json
 import re
+import time
 
 import h5py
 import numpy as np
 import pytest
+from kubernetes import client
 
+from autolfads_spec.cost import CostRecord
 from autolfads_spec.store import open_store
 from kube.nodes.node import start_node
 from kube.storage import SOCKETS
@@ -83,16 +86,45 @@ def test_a_head_that_is_killed_costs_at_most_a_generation(trains, ends_the_same)
     assert trains.pods("head") != [head]
 
 
-def test_a_worker_that_is_killed_in_a_generation_costs_no_attempt(trains, ends_the_same):
-    delete_pod(trains, trains.pods("worker")[0])
+def pods_by_name(run):
+    """Uid and restarts of each pod of the run."""
+    found = client.CoreV1Api(run.cluster.client()).list_namespaced_pod(run.namespace).items
+    return {
+        pod.metadata.name: (
+            pod.metadata.uid,
+            [one.restart_count for one in pod.status.container_statuses or ()],
+        )
+        for pod in found
+    }
 
+
+def test_a_worker_whose_spot_machine_is_taken_away_costs_no_attempt_and_disturbs_nobody_else(
+    trains, eventually, ends_the_same
+):
+    lost, other = trains.pods("worker")
+    (head,) = trains.pods("head")
+    before, committed = pods_by_name(trains), trains.generations
+    # What a kubelet writes when its machine is being taken away; ours then ends the pod's processes.
+    told = {"phase": "Failed", "reason": "Terminated", "message": "imminent node shutdown"}
+    core = client.CoreV1Api(trains.cluster.client())
+    core.patch_namespaced_pod_status(lost, trains.namespace, {"status": told})
+
+    eventually(lambda: trains.status["progress"].get("preemptions") == 1)
+    eventually(lambda: "Preempted" in trains.events())
+    eventually(lambda: trains.generations > committed, seconds=300)  # the one under way is completed
+    after = pods_by_name(trains)
+    assert lost not in trains.pods("worker")
+    assert {name: after[name] for name in (other, head)} == {name: before[name] for name in (other, head)}
     ends_the_same(1)
+    assert len(set(trains.drivers())) == 1
+    assert trains.status["progress"]["preemptions"] == 1
 
 
-def test_a_ray_job_that_is_deleted_by_hand_is_followed_by_another_attempt(trains, ends_the_same):
+def test_a_ray_job_that_is_deleted_by_hand_is_followed_by_another_attempt(trains, eventually, ends_the_same):
     committed = trains.drivers()
     trains.cluster.kubectl("delete", "rayjob", "lorenz-a01", "-n", trains.namespace, "--wait=false")
 
+    eventually(lambda: trains.is_started(2), seconds=30)  # what the design allows
     ends_the_same(2, committed=committed)
     assert trains.status["attempts"][0]["endReason"] == "RayJobDeleted"
     assert "AttemptFailed" in trains.events()
@@ -177,19 +209,44 @@ def test_an_operator_that_is_killed_finds_the_ray_job_it_has_made(lorenz, eventu
     assert found["metadata"]["uid"] == made["metadata"]["uid"]
 
 
-def test_a_run_that_is_suspended_gives_its_machines_back_and_goes_on_where_it_was(
+def cost(run):
+    """What is kept in the output folder."""
+    return CostRecord.model_validate_json(run.store.read("cost.json").content)
+
+
+def suspend(run, is_wanted):
+    run.cluster.kubectl(*patch(run, suspend=is_wanted), actor="user")
+
+
+def test_a_run_that_is_suspended_twice_gives_its_machines_back_and_goes_on_with_others(
     trains, eventually, ends_the_same
 ):
-    trains.cluster.kubectl(*patch(trains, suspend=True), actor="user")
+    for is_wanted in (True, False, True):  # as fast as kubectl is
+        suspend(trains, is_wanted)
     eventually(lambda: trains.status["phase"] == "Suspended", seconds=300)
     assert trains.ray_jobs() == {}
     eventually(lambda: trains.pods("worker") + trains.pods("head") == [], seconds=60)
-    before = trains.generations
+    eventually(lambda: not cost(trains).present, seconds=60)
+    used, before, drivers = cost(trains), trains.generations, trains.drivers()
     assert 1 <= before < LONG["generations"]
 
-    trains.cluster.kubectl(*patch(trains, suspend=False), actor="user")
+    larger = {"cpu": "150m", "memory": "2100Mi"}
+    trains.cluster.kubectl(*patch(trains, compute={"head": larger}), actor="user")
+    time.sleep(10)
+    assert (trains.status["phase"], trains.ray_jobs()) == ("Suspended", {})
+    assert used.amount > 0
+    assert (cost(trains).amount, cost(trains).present) == (
+        used.amount,
+        (),
+    )  # the clock goes on, the cost does not
+    suspend(trains, False)
 
-    ends_the_same(2)
+    eventually(lambda: trains.pods("head"), seconds=120)
+    (job,) = trains.ray_jobs().values()
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    assert head["resources"]["requests"] == larger
+    # The first pause may have been over before it was taken back: then the second one was of an attempt too.
+    ends_the_same(2, 3, committed=drivers)
     assert "Paused" in trains.events()
 
 

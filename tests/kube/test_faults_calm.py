@@ -151,6 +151,29 @@ def a_run_of_the_same_name_is_elsewhere(stage):
     stage.passes(1)
 
 
+def another_run_has_the_same_folder(stage):
+    """A second run of the same experiment, in the folder in which the first one is at work."""
+    with another_namespace(stage.cluster) as namespace:
+        folder = stage.run.folder / namespace
+        folder.mkdir()
+        bucket = stage.run.address.rpartition("/runs/")[0]
+        other = Lorenz(stage.cluster, namespace, bucket, folder, stage.run.operator, stage.run.settings)
+        other.address = stage.run.address
+        other.apply(population=POPULATION)
+        told = stage.eventually(lambda: other.condition("Progressing"), seconds=60)
+        stage.passes(2)
+        after, made = other.status, other.ray_jobs()
+        other.delete()
+        stage.eventually(lambda: not other.left(), seconds=120)
+
+    assert (told["status"], told["reason"]) == ("False", "OutputTaken")
+    assert f"run {stage.run.namespace}/{stage.run.name}" in told["message"]
+    assert (after["phase"], after.get("attempt"), made) == ("Pending", None, {})
+    owner = stage.run.read()["metadata"]["uid"]
+    assert Lease.model_validate_json(stage.run.store.read("lease.json").content).owner == owner
+    stage.passes(1)
+
+
 def kuberay_is_restarted(stage):
     stage.cluster.kuberay.kill()
     try:
@@ -234,6 +257,7 @@ FAULTS = (
     somebody_changes_what_cannot_change,
     wrong_runs_are_applied,
     a_run_of_the_same_name_is_elsewhere,
+    another_run_has_the_same_folder,
     kuberay_is_restarted,
     the_api_server_is_away_for_two_minutes,
 )

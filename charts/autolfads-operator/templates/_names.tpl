@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" (first .).Chart.Name (first .).Chart.Version | 
 {{- toJson (default (list $context.Release.Namespace) (default $context.Values.watchNamespaces $named)) -}}
 {{- end -}}
 
-{{/* The operator's settings. Whatever is given in `settings` is a field of OperatorSettings. */}}
+{{/* Settings of the operator and of the drain; without files. Whatever is given in `settings` is a field of OperatorSettings. */}}
 {{- define "autolfads.env" -}}
 {{- if and .Values.gke.managePools (not .Values.gke.cluster) -}}
 {{- fail "gke.managePools: wanted gke.cluster with it, found none; set it to projects/PROJECT/locations/LOCATION/clusters/CLUSTER" -}}
@@ -84,10 +84,6 @@ helm.sh/chart: {{ printf "%s-%s" (first .).Chart.Name (first .).Chart.Version | 
 {{- with .Values.gke.installId }}
 - name: AUTOLFADS_INSTALL_ID
   value: {{ . | quote }}
-{{- end }}
-{{- if .Values.priceTable }}
-- name: AUTOLFADS_PRICE_TABLE
-  value: /etc/autolfads/prices.yaml
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: AUTOLFADS_{{ snakecase $name | upper }}

@@ -4,8 +4,11 @@ import contextlib
 import types
 
 import pytest
+import yaml
 
-from kube.chart.release import Release
+from helm.chart import CHART
+from kube.chart.release import Release, of_version
+from kube.cluster import ROOT
 
 
 @pytest.fixture
@@ -13,14 +16,30 @@ def install(cluster, namespace, start, tmp_path):
     """Installs the chart with these values; it goes with the test."""
     releases = []
 
-    def begin(**values):
+    def begin(chart=CHART, **values):
         releases.append(Release(cluster, namespace, start, tmp_path))
-        return releases[-1].install(values)
+        return releases[-1].install(values, chart)
 
     yield begin
     for release in releases:
         with contextlib.suppress(AssertionError):  # a test may have done so
             release.uninstall()
+
+
+@pytest.fixture
+def older_chart(_running, tmp_path):
+    """A version from before spec.budget.maxGpuHours; the kind is today's again afterwards."""
+    _running.start_missing()
+    chart = of_version("0.0.1", tmp_path)
+    path = chart / "files/autolfadsruns.yaml"
+    kind = yaml.safe_load(path.read_text())
+    (version,) = kind["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    del spec["properties"]["budget"]["properties"]["maxGpuHours"]
+    path.write_text(yaml.safe_dump(kind, sort_keys=False))
+    yield chart
+    _running.start_missing()
+    _running.kubectl("replace", "-f", str(ROOT / "crds/autolfadsruns.yaml"))
 
 
 def pytest_collection_modifyitems(items):

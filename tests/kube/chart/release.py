@@ -1,7 +1,7 @@
 """The chart on a real API server: installed by helm, its operator as a process with the rights it gives.
 
-    release = install(**values)          helm install into the test's namespace
-    release.upgrade(**values)            with another version of the chart; .rollback() and .uninstall()
+    release = install(**values)          helm install into the test's namespace; chart=... for another chart
+    release.upgrade(version, **values)   to another version of the chart; .rollback() and .uninstall()
     release.operator()                   the operator, with the environment and the rights of its Deployment
     release.drain()                      what the pre-delete hook runs, the same way
 
@@ -16,7 +16,7 @@ import sys
 
 import yaml
 
-from helm.chart import CHART, environment, helm, render
+from helm.chart import CHART, environment, helm
 from kube.operator_process import SETTINGS
 
 NAME = "lfads"
@@ -36,22 +36,19 @@ class Release:
         admin = self.cluster.kubeconfig("admin")
         return helm(*words, "--namespace", self.namespace, kubeconfig=admin, values=values)
 
-    def install(self, values):
+    def install(self, values, chart=CHART):
         # The cluster of the tests has the kind already.
         self._values = {"crds": {"install": False}, **values}
-        self._helm("install", NAME, CHART, values=self._values)
+        # Force: of another version of the kind than the one that is there, helm becomes the only owner.
+        words = ("install", NAME, chart, "--take-ownership", "--force-conflicts")
+        self._helm(*words, values=self._values)
         self.kubeconfig = as_service_account(self.cluster, self.namespace, FULL_NAME, self.folder)
         return self
 
     def upgrade(self, version, **values):
         """Another version of the chart, made from this one."""
-        chart = self.folder / version
-        shutil.copytree(CHART, chart)
-        about = yaml.safe_load((chart / "Chart.yaml").read_text())
-        (chart / "Chart.yaml").write_text(
-            yaml.safe_dump({**about, "version": version, "appVersion": version})
-        )
         self._values |= values
+        chart = of_version(version, self.folder)
         self._helm("upgrade", NAME, chart, "--take-ownership", values=self._values)
 
     def rollback(self):
@@ -69,22 +66,42 @@ class Release:
         words = ("get", "deployment", FULL_NAME, "-n", self.namespace, "-o", "json")
         return json.loads(self.cluster.kubectl(*words).stdout)
 
-    def chosen(self):
-        """The settings that the pod gets, for a process."""
-        found = environment(self.deployment)
+    @property
+    def hook(self):
+        """The Job of the drain, as helm keeps it for the day of the uninstallation."""
+        kept = yaml.safe_load_all(self._helm("get", "hooks", NAME).stdout)
+        (job,) = [thing for thing in kept if thing and thing["kind"] == "Job"]
+        return job
+
+    def chosen(self, thing):
+        """The settings that the pods of this object get, for a process; their files lie beside it."""
+        files = self._mounted(thing["spec"]["template"]["spec"])
+        found = {name: files.get(value, value) for name, value in environment(thing).items()}
         ours = {name: value for name, value in found.items() if name.startswith("AUTOLFADS_")}
         named = {name.removeprefix("AUTOLFADS_"): value for name, value in ours.items() if name not in OF_POD}
         place = {"LEASE_NAMESPACE": self.namespace, "KUBECONFIG": str(self.kubeconfig)}
         return {**named, **place}
 
+    def _mounted(self, spec):
+        """Where a file of the pod's ConfigMaps lies here, by its path in the pod."""
+        places = {each["name"]: each["mountPath"] for each in spec["containers"][0]["volumeMounts"]}
+        found = {}
+        for volume in (each for each in spec["volumes"] if "configMap" in each):
+            words = ("get", "configmap", volume["configMap"]["name"], "-n", self.namespace, "-o", "json")
+            for name, text in json.loads(self.cluster.kubectl(*words).stdout)["data"].items():
+                path = self.folder / name
+                path.write_text(text)
+                found[f"{places[volume['name']]}/{name}"] = str(path)
+        return found
+
     def operator(self, **settings):
-        return self._start(**{**self.chosen(), **settings})
+        return self._start(**{**self.chosen(self.deployment), **settings})
 
     def begin_drain(self, *arguments):
         """What the hook runs; the process, not waited for."""
-        chosen = {**SETTINGS, **self.chosen()}
+        job = self.hook
+        chosen = {**SETTINGS, **self.chosen(job)}
         variables = {f"AUTOLFADS_{name}": value for name, value in chosen.items()}
-        (job,) = [t for t in render(self._values) if t["kind"] == "Job"]
         (container,) = job["spec"]["template"]["spec"]["containers"]
         words = [sys.executable, *container["command"][1:], *(arguments or container["args"])]
         pipe = subprocess.PIPE
@@ -101,6 +118,15 @@ class Release:
         """What its operator asked the API server."""
         user = f"system:serviceaccount:{self.namespace}:{FULL_NAME}"
         return [event for event in self.cluster.audited() if event["user"]["username"] == user]
+
+
+def of_version(version, folder):
+    """A copy of the chart that says it is of this version."""
+    chart = folder / version
+    shutil.copytree(CHART, chart)
+    about = yaml.safe_load((chart / "Chart.yaml").read_text())
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": version, "appVersion": version}))
+    return chart
 
 
 def as_service_account(cluster, namespace, name, folder):

@@ -1,15 +1,18 @@
 """Installed, upgraded, downgraded and uninstalled under a run: nothing is disturbed, nothing hangs."""
 
 import datetime
+import functools
 import re
 import subprocess
 import sys
 import time
 
 import pytest
+import yaml
 from kubernetes import client
 
 from autolfads_operator.manifests.names import FINALIZER
+from autolfads_operator.prices import OWN_TABLE
 from autolfads_spec.attempt import AttemptEnd, Wish
 from helm.chart import ROOT, render
 from kube.chart.release import as_service_account
@@ -18,6 +21,7 @@ from kube.runs import Run
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
 IMAGES = {"worker": {"image": {"repository": "localhost/worker", "tag": "1"}}}
+OWN_PRICES = {"priceTable": yaml.safe_load(OWN_TABLE.read_text())}
 # Pauses are shorter than those of a real installation.
 AT_ONCE = ("--pause-seconds", "3", "--seconds", "60")
 
@@ -42,16 +46,26 @@ def crd_uid(cluster):
 
 
 @pytest.fixture
-def trains(install, run, eventually):
+def begin(run, eventually):
+    """begin(release): its operator, which has started the run; the driver has begun."""
+
+    def with_operator(release):
+        operator = release.operator()
+        run.apply()
+        eventually(run.is_started)
+        run.drive(generation=0)
+        eventually(lambda: run.condition("DataReady").get("status") == "True")
+        eventually(lambda: run.clusters())
+        return operator
+
+    return with_operator
+
+
+@pytest.fixture
+def trains(install, begin):
     """A release whose operator has started a run; its driver has begun: (release, operator)."""
-    release = install(**IMAGES)
-    operator = release.operator()
-    run.apply()
-    eventually(run.is_started)
-    run.drive(generation=0)
-    eventually(lambda: run.condition("DataReady").get("status") == "True")
-    eventually(lambda: run.clusters())
-    return release, operator
+    release = install(**IMAGES, **OWN_PRICES)
+    return release, begin(release)
 
 
 def test_the_operator_works_with_the_rights_and_settings_of_the_chart(trains, run):
@@ -65,12 +79,27 @@ def test_the_operator_works_with_the_rights_and_settings_of_the_chart(trains, ru
     assert release.status()["info"]["status"] == "deployed"
 
 
-def test_an_upgrade_and_a_downgrade_leave_a_run_that_trains_alone(cluster, trains, run, eventually):
-    release, operator = trains
+def knows_gpu_hours(run):
+    """Whether the API server has the kind with spec.budget.maxGpuHours."""
+    strictly = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-")
+    wanted = run.described(budget={"maxGpuHours": 5})
+    done = run.cluster.kubectl(*strictly, stdin=wanted, actor="user", check=False)
+    assert done.returncode == 0 or "maxGpuHours" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+def test_an_upgrade_of_the_kind_and_a_downgrade_leave_a_run_that_trains_alone(
+    cluster, install, older_chart, begin, run, eventually
+):
+    release = install(older_chart, **IMAGES, crds={"install": True})
+    eventually(lambda: not knows_gpu_hours(run))
+    operator = begin(release)
     before, kind = made(run), crd_uid(cluster)
 
-    for step in (lambda: release.upgrade("9.0.0", settings={"pollRunningSeconds": 1}), release.rollback):
+    upgrade = functools.partial(release.upgrade, "9.0.0", settings={"pollRunningSeconds": 1})
+    for step, is_known in ((upgrade, True), (release.rollback, False)):
         step()
+        eventually(lambda is_known=is_known: knows_gpu_hours(run) == is_known)
         operator.stop()  # Recreate: the old one first
         operator = release.operator()
         generation = run.status["progress"]["generation"]
@@ -83,7 +112,7 @@ def test_an_upgrade_and_a_downgrade_leave_a_run_that_trains_alone(cluster, train
     assert not container["image"].endswith("9.0.0")  # the rollback was one
 
 
-def test_the_kind_is_upgraded_with_the_chart_and_stays_when_the_chart_goes(cluster, trains, run):
+def test_the_kind_is_taken_over_by_the_chart_and_stays_when_the_chart_goes(cluster, trains, run):
     release, _ = trains
     before, kind = made(run), crd_uid(cluster)
 
@@ -214,20 +243,39 @@ def test_a_run_goes_on_after_the_chart_was_installed_again(trains, run, install,
     eventually(lambda: run.is_started(2), seconds=60)
 
 
-def test_uninstalling_leaves_no_gpu_node(install, run, cluster_manager, autoscaler, eventually):
+def managed_pools(cluster_manager):
+    """Values with which an operator makes node pools in this Google Cloud."""
     google = cluster_manager.settings
     endpoints = {name: google[name] for name in google if name not in ("CLUSTER", "INSTALL_ID")}
-    release = install(
-        **IMAGES,
-        gke={"cluster": google["CLUSTER"], "managePools": True},
-        extraEnv=[{"name": f"AUTOLFADS_{name}", "value": value} for name, value in endpoints.items()],
-    )
+    return {
+        "gke": {"cluster": google["CLUSTER"], "managePools": True},
+        "extraEnv": [{"name": f"AUTOLFADS_{name}", "value": value} for name, value in endpoints.items()],
+    }
+
+
+@pytest.fixture
+def gets_gpu_nodes(cluster_manager, autoscaler, eventually):
+    """gets_gpu_nodes(run, mode): it is applied, and two nodes of a pool that was made for it run."""
+
+    def until_they_run(run, mode):
+        compute = {
+            "accelerator": {"type": "nvidia-l4"},
+            "workers": {"desired": 2},
+            "nodePool": {"mode": mode},
+        }
+        run.apply(compute=compute)
+        eventually(run.clusters, seconds=60)
+        run.drive(generation=0)
+        eventually(lambda: len(cluster_manager.running()) == 2, seconds=90)
+        return run
+
+    return until_they_run
+
+
+def test_uninstalling_leaves_no_gpu_node(install, run, cluster_manager, gets_gpu_nodes, eventually):
+    release = install(**IMAGES, **managed_pools(cluster_manager))
     release.operator()
-    nvidia = {"accelerator": {"type": "nvidia-l4"}, "workers": {"desired": 2}, "nodePool": {"mode": "Shared"}}
-    run.apply(compute=nvidia)
-    eventually(run.clusters, seconds=60)
-    run.drive()
-    eventually(lambda: len(cluster_manager.running()) == 2, seconds=90)
+    gets_gpu_nodes(run, "Shared")
 
     release.drain("--pause-seconds", "3", "--seconds", "100")
 
@@ -248,29 +296,29 @@ def test_a_run_that_has_ended_goes_when_its_time_is_over(cluster, run, start, ev
     assert "manifest.json" in run.store.names()
 
 
-def test_a_namespace_is_deleted_with_its_runs_while_the_operator_works(
-    cluster, another_namespace, bucket, start, eventually
+def test_a_namespace_is_deleted_with_its_runs_and_their_gpu_nodes_while_the_operator_works(
+    cluster, another_namespace, bucket, start, cluster_manager, gets_gpu_nodes, eventually
 ):
-    start()
-    run = Run(cluster, another_namespace.name, bucket).apply()
-    eventually(run.is_started)
-    run.drive(generation=0)
+    start(**cluster_manager.settings, NAMESPACES=another_namespace.name)
+    run = gets_gpu_nodes(Run(cluster, another_namespace.name, bucket), "Dedicated")
 
     cluster.kubectl("delete", "namespace", run.namespace, "--timeout=90s")
 
+    assert cluster_manager.pools == {}  # before the namespace went
+    eventually(lambda: not cluster_manager.running(), seconds=60)
     assert {"lease.json", "manifest.json"} <= set(run.store.names())
 
 
 def test_a_namespace_is_deleted_at_once_after_the_chart_is_gone(
-    cluster, install, another_namespace, bucket, eventually
+    cluster, install, another_namespace, bucket, cluster_manager, gets_gpu_nodes
 ):
-    release = install(**IMAGES)
+    release = install(**IMAGES, **managed_pools(cluster_manager))
     operator = release.operator()
-    run = Run(cluster, another_namespace.name, bucket).apply()
-    eventually(run.is_started)
-    release.drain(*AT_ONCE)
+    run = gets_gpu_nodes(Run(cluster, another_namespace.name, bucket), "Dedicated")
+    release.drain("--pause-seconds", "3", "--seconds", "100")
     operator.stop()
     release.uninstall()
+    assert cluster_manager.pools == {}
 
     cluster.kubectl("delete", "namespace", run.namespace, "--timeout=60s")
 
