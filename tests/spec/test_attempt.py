@@ -24,10 +24,12 @@ def test_a_wish_wants_nothing_unless_it_says_so():
     assert not Wish(attempt=1).finish
 
 
-def test_only_what_users_need_not_mend_is_worth_another_attempt():
+def test_what_may_have_passed_without_a_change_of_the_run_is_worth_another_attempt():
     assert {end.value for end in EndClass if end.is_worth_another_attempt} == {
         "device-not-ready",
         "store-unavailable",
+        "input-denied",
+        "denied",
         "interrupted",
         "internal",
     }
