@@ -186,6 +186,7 @@ def test_neither_a_killed_operator_nor_a_lost_status_nor_a_run_made_anew_loses_t
     kept = cost(run)
     assert kept.amount >= again - 0.01
     assert not kept.present  # nothing of it is there any more, and the record says so
+    end_as_paused(run, generation=0)  # without that word the next run would take its driver for alive
     run.apply(compute={"accelerator": {"type": "None"}, "workers": {"desired": 1}})
     eventually(lambda: estimate(run) >= kept.amount - 0.01, seconds=60)
 
