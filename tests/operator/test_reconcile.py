@@ -193,7 +193,7 @@ def test_a_write_that_is_not_allowed_is_told_at_once_and_the_run_goes_on_once_it
             await until(lambda: storage()[0]["status"] == "True")
 
     asked = []
-    monkeypatch.setattr(folders, "DENIED_SECONDS", 0.1)
+    monkeypatch.setattr(folders, "DENIED_SECONDS", 1.0)
     denied = pytest.MonkeyPatch()
     denied.setattr(FolderStore, "write", lambda *arguments: asked.append(arguments) or refuse())
     try:
