@@ -193,6 +193,7 @@ def pod_of(thing: Object) -> Pod | None:
     metadata, status = thing["metadata"], thing.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     reason, message, exit_code = _why(status, conditions)
+    ready = conditions.get("Ready", {})
     scheduled = conditions.get("PodScheduled", {})
     unschedulable = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
     return Pod(
@@ -200,7 +201,10 @@ def pod_of(thing: Object) -> Pod | None:
         role=PodRole(role),
         attempt=attempt,
         phase=status.get("phase") or "Unknown",
-        is_ready=conditions.get("Ready", {}).get("status") == "True",
+        is_ready=ready.get("status") == "True",
+        unready_since=parsed_or_none(ready.get("lastTransitionTime"))
+        if ready.get("status") == "False"
+        else None,
         reason=reason,
         message=message,
         exit_code=exit_code,

@@ -134,6 +134,7 @@ class Pod:
       attempt: from its label.
       phase: Pending, Running, Succeeded, Failed or Unknown.
       is_ready: its condition Ready.
+      unready_since: since when it is not, where Kubernetes says.
       reason: of the pod or of its Ray container, the more telling one: OOMKilled, ImagePullBackOff,
         ErrImagePull, InvalidImageName, CreateContainerConfigError, Evicted, Preempted, Terminated, …; ""
         for none. An OOMKilled of the last termination counts although the container runs again.
@@ -152,6 +153,7 @@ class Pod:
     attempt: int
     phase: str
     is_ready: bool = False
+    unready_since: datetime | None = None
     reason: str = ""
     message: str = ""
     exit_code: int | None = None

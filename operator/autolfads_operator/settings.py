@@ -114,7 +114,8 @@ class OperatorSettings(BaseSettings):
     head_missing_seconds: float = Field(
         120,
         gt=0,
-        description="How long the pod of a running head may be gone before the attempt is given up.",
+        description="How long the pod of a running head may be gone, or not ready before its driver has "
+        "begun, until the attempt is given up.",
     )
     heartbeat_stale_seconds: float = Field(
         600,

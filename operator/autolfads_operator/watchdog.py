@@ -52,11 +52,21 @@ def _listened(situation: Situation, age: float) -> float:
 
 
 def _never_began(situation: Situation) -> Ending | None:
+    """With no sign of life to wait for, a head whose Ray no longer answers its probe is given up sooner."""
     job = situation.ray_job
     if job is None:
         return None
     allowed = situation.terms.driver_start_seconds
     began = job.job_started
+    head = situation.head
+    if began is not None and head is not None and head.unready_since is not None:
+        unready = _listened(situation, times.seconds_since(max(head.unready_since, began), situation.now))
+        if unready > situation.terms.head_missing_seconds:
+            return Ending(
+                Reason.HEAD_LOST,
+                f"the head pod has not been ready for {times.duration(unready)} and its driver has not "
+                "begun: something in it has ended, most often for want of memory (spec.compute.head.memory)",
+            )
     if began is None:
         # Until Ray tells when it started the driver, KubeRay's own deadline for machines counts too.
         began = job.created

@@ -278,6 +278,15 @@ def test_a_pod_that_finds_no_node_gives_the_schedulers_sentence():
     assert not found.is_ready
 
 
+@pytest.mark.parametrize(
+    ("status", "since"), [("False", "2030-01-31T18:00:00Z"), ("True", None), ("Unknown", None)]
+)
+def test_since_when_a_pod_is_not_ready_is_given(status, since):
+    ready = {"type": "Ready", "status": status, "lastTransitionTime": "2030-01-31T18:00:00Z"}
+
+    assert objects.pod_of(pod("head", conditions=[ready])).unready_since == parsed_or_none(since)
+
+
 def test_the_exit_code_of_the_last_end_is_given():
     ended = container(state={"running": {}}, lastState={"terminated": {"reason": "Error", "exitCode": 7}})
 

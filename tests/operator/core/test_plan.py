@@ -404,17 +404,26 @@ def test_attempts_that_get_nowhere_wait_longer_each_time(make_world, simulator, 
     assert pauses == [0, 10, 20, 40, 80, 160, 300]
 
 
-def test_a_head_that_runs_out_of_memory_three_times_is_not_tried_again(make_world, decide, told):
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        pytest.param([Reason.HEAD_OUT_OF_MEMORY] * 2, id="in a row"),
+        pytest.param([Reason.HEAD_OUT_OF_MEMORY, Reason.HEAD_LOST, Reason.HEAD_OUT_OF_MEMORY], id="one lost"),
+    ],
+)
+def test_a_head_that_runs_out_of_memory_three_times_is_not_tried_again(make_world, decide, told, earlier):
     world = make_world("Running", retry={"maxAttempts": 20})
-    entry = world.status.attempts[0]
-    reason = Reason.HEAD_OUT_OF_MEMORY
-    ends = [entry.model_copy(update={"number": n, "end_reason": reason, "end_time": "x"}) for n in (1, 2)]
+    entry, newest = world.status.attempts[0], len(earlier) + 1
+    ends = [
+        entry.model_copy(update={"number": number, "end_reason": reason, "end_time": "x"})
+        for number, reason in enumerate(earlier, 1)
+    ]
     world.status = world.status.model_copy(
-        update={"attempts": (*ends, entry.model_copy(update={"number": 3}))}
+        update={"attempts": (*ends, entry.model_copy(update={"number": newest}))}
     )
     job = next(iter(world.jobs.values()))
-    job.attempt, job.deployment_status, job.reason = 3, "Failed", "AppFailed"
-    world.folder.lease = world.folder.lease.model_copy(update={"attempt": 3})
+    job.attempt, job.deployment_status, job.reason = newest, "Failed", "AppFailed"
+    world.folder.lease = world.folder.lease.model_copy(update={"attempt": newest})
     observed = world.observed()
     pods = tuple(dataclasses.replace(pod, reason="OOMKilled") for pod in observed.pods if pod.role == "head")
 

@@ -71,6 +71,32 @@ def test_a_head_that_is_started_again_and_again_is_given_up(make_world, stage, w
     assert found is None or "spec.compute.head.memory" in found.message
 
 
+@pytest.mark.parametrize(
+    ("stage", "unready", "listened", "reason"),
+    [
+        pytest.param("Validating", 100, None, None, id="for a moment"),
+        pytest.param("Validating", 150, None, Reason.HEAD_LOST, id="for long"),
+        pytest.param("Validating", 3600, 20, None, id="the clock jumped"),
+        pytest.param("Running", 150, None, None, id="its driver lives"),
+    ],
+)
+def test_a_head_that_is_not_ready_is_given_up_before_its_driver_has_begun(
+    make_world, stage, unready, listened, reason
+):
+    world = make_world(stage)
+    observed = world.observed()
+    since = observed.now + timedelta(seconds=200 - unready)
+    pods = tuple(
+        dataclasses.replace(pod, is_ready=False, unready_since=since) if pod.role == "head" else pod
+        for pod in observed.pods
+    )
+    folder = dataclasses.replace(observed.folder, silence_seconds=listened)
+
+    found = watchdog.found_dead(after(world, 200, pods=pods, folder=folder))
+
+    assert (found.reason if found else None) is reason
+
+
 def test_long_generations_are_given_more_time(make_world):
     world = make_world("Running", generations=9)
     while not world.folder.manifest.generations:
