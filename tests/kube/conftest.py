@@ -72,15 +72,21 @@ def _running(tmp_path_factory):
 
 
 def refused(events):
-    """Requests of the operator that were refused for want of a right."""
+    """Rights that the operator lacks: what it asked to do with which kind, and was never let."""
     answers = collections.defaultdict(list)
     for event in events:
-        status = event.get("responseStatus", {})
+        status, thing = event.get("responseStatus", {}), event.get("objectRef", {})
         # Nothing can be made in a namespace that is being deleted; no right would help.
         if "being terminated" not in status.get("message", ""):
-            answers[event["verb"], event["requestURI"]].append(status.get("code"))
-    # An API server that is just starting refuses what it will let through once it has read the roles.
-    return {asked for asked, codes in answers.items() if 403 in codes and 200 not in codes}
+            kind = [thing.get(part, "") for part in ("apiGroup", "resource", "subresource")]
+            answers[event["verb"], *(kind if thing else [event["requestURI"]])].append(status.get("code"))
+    # An API server that is just starting refuses for seconds what it lets through once it has read the roles.
+    return {asked for asked, codes in answers.items() if 403 in codes and not any(map(_is_let, codes))}
+
+
+def _is_let(code):
+    """Whether an answer was one of the thing itself, and be it that it is not there."""
+    return code is not None and code not in (401, 403) and code < 500
 
 
 @pytest.fixture

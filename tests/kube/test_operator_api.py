@@ -114,14 +114,18 @@ def test_kinds_are_served_or_not(cluster):
 
 
 def test_trouble_is_told_apart(cluster, namespace):
-    async def work(api):
+    async def stranger(api):
         with pytest.raises(ForbiddenError, match="check the operator's role"):
             await api.list_all(CONFIG_MAPS, "kube-system")
+
+    async def work(api):
         with pytest.raises(NotServedError):
             await api.apply(RUNS, namespace, {"metadata": {"name": "not-there"}, "status": {}}, "status")
         with pytest.raises(RefusedError, match="correct the object"):
             await api.apply(CONFIG_MAPS, namespace, config_map("Not_a_name"))
 
+    cluster.add_actor("stranger", user="stranger")
+    with_api(cluster, stranger, actor="stranger")
     with_api(cluster, work)
 
 
