@@ -105,7 +105,7 @@ from pathlib import Path
 from lfads_worker import cli, interruption
 from lfads_worker.execution import choice
 from lfads_worker.execution.toy import ToyTrainer
-from lfads_worker.results import takeover
+from lfads_worker.results import resume, takeover
 from lfads_worker.results.fencing import Hold
 from autolfads_spec.store import FolderStore
 from lfads_worker.data.source import fingerprint
@@ -118,7 +118,9 @@ def in_python(seconds):
 run, found = cli.load_run("run.yaml"), fingerprint(Path("data.h5"))
 
 def take_over():
-    takeover.take_over(FolderStore(Path("out")), run, found, ((0,),), {})
+    store = FolderStore(Path("out"))
+    same = resume.read_manifest(store).manifest.versions  # others would be warned of, after the last words
+    takeover.take_over(store, run, found, ((0,),), same)
 
 class Blocks(ToyTrainer):
     def train_generation(self, task, progress=None):
