@@ -27,7 +27,7 @@ class DataError(AutoLFADSError):
 class RecordingDeniedError(DataError):
     """The recording may not be read: nothing is known of it until somebody gives a role or credentials."""
 
-    exit_code = 7
+    exit_code = DeniedError.exit_code
 
 
 class DivergedError(AutoLFADSError):

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import typer
 
-from autolfads_spec.errors import AutoLFADSError
+from autolfads_spec.errors import AutoLFADSError, DeniedError
 from lfads_worker.errors import is_denied_output
 
 logger = logging.getLogger(__name__)
 
 # The operator reads DENIED: a driver that may not write its output folder has no other way to tell.
-INTERNAL, DENIED, INTERRUPTED = 1, 7, 130
+INTERNAL, DENIED, INTERRUPTED = 1, DeniedError.exit_code, 130
 
 EXIT_CODES = {
     0: "done",
@@ -79,15 +79,16 @@ def told(
     except (typer.Exit, typer.Abort):
         raise
     except BaseException as error:
-        end = _judge(error, when_interrupted, log_file)
+        end = judge(error, when_interrupted, log_file)
         say(end)
         last_word(error, end)
         raise typer.Exit(end.exit_code) from error
 
 
-def _judge(
+def judge(
     error: BaseException, when_interrupted: Callable[[], str], log_file: Callable[[], Path | None]
 ) -> End:
+    """How a command ends that has raised this; the arguments are those of `told`."""
     if isinstance(error, AutoLFADSError):
         exit_code = DENIED if is_denied_output(error) else error.exit_code
         return End("error" if exit_code else "", str(error), exit_code)

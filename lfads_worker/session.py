@@ -19,7 +19,7 @@ from autolfads_spec.attempt import EndClass
 from autolfads_spec.errors import AutoLFADSError
 from lfads_worker.attempt import Attempt, end_class
 from lfads_worker.errors import FencedError
-from lfads_worker.failures import INTERRUPTED, End, to_standard_error
+from lfads_worker.failures import End, judge, to_standard_error
 from lfads_worker.log import JsonLines
 
 if TYPE_CHECKING:
@@ -121,10 +121,7 @@ class Session:
         start it again.
         """
         fenced = self.commits.hold.fenced if self.commits else None
-        if fenced is not None:
-            end = End("error", str(fenced), fenced.exit_code)
-        else:
-            end = End("interrupted", self.how_to_go_on(), INTERRUPTED)
+        end = judge(fenced or KeyboardInterrupt(), self.how_to_go_on, lambda: self.log_file)
         with contextlib.suppress(OSError):  # nobody reads it any more
             self.say(end)
         return end.exit_code

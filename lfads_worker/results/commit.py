@@ -106,9 +106,9 @@ class Commits:
         log = put(log_name, logs)
         put(NAMES.copy_of(log_name), logs)
         document = records.to_document(position, lease, checkpoints, best, log)
-        record_name = NAMES.generation_record(generation)
-        record = self._create(record_name, document.to_bytes(), written)
-        self._create(NAMES.copy_of(record_name), document.to_bytes(), written)
+        record_name, content = NAMES.generation_record(generation), document.to_bytes()
+        record = self._create(record_name, content, written)
+        self._create(NAMES.copy_of(record_name), content, written)
         # From here on the generation may be committed, even if the answer says that writing failed.
         written.clear()
         self.hold.renew(

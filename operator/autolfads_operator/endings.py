@@ -12,6 +12,7 @@ from autolfads_operator import capacity
 from autolfads_operator.observed import FolderProblem, Pod
 from autolfads_operator.situation import Situation
 from autolfads_spec.attempt import AttemptEnd, EndClass
+from autolfads_spec.errors import DeniedError
 from autolfads_spec.status import ConditionType, Reason
 
 
@@ -95,7 +96,7 @@ _KILLED = re.compile(r"node running low on memory|failed with exit code (-9|137)
 # Ray's words for a driver that ended with `autolfads`' exit code for a role or credentials that are missing:
 # one that may not write the output folder cannot leave a word there. In the lines of its log that Ray adds,
 # who lacks which permission.
-_DENIED = re.compile(r"failed with exit code 7\b")
+_DENIED = re.compile(rf"failed with exit code {DeniedError.exit_code}\b")
 _LACKS = re.compile(r"found that ([^\"\\\n]+?) may not \(([^)\"\\\n]+)\)")
 
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")

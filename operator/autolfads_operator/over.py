@@ -84,10 +84,9 @@ def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:
         )
         return told_failed(Told("True", Reason.ATTEMPTS_EXHAUSTED, message))
     earlier = [entry.end_reason for entry in situation.history if entry.end_reason is not None]
+    ends = [*earlier, ending.reason] if is_new else earlier
     # That a head was lost says nothing of its memory, for or against.
-    same = [
-        reason for reason in ([*earlier, ending.reason] if is_new else earlier) if reason != Reason.HEAD_LOST
-    ]
+    same = [reason for reason in ends if reason != Reason.HEAD_LOST]
     if same[-SAME_ENDS:] == [Reason.HEAD_OUT_OF_MEMORY] * SAME_ENDS:
         return told_failed(Told("True", Reason.HEAD_OUT_OF_MEMORY, ending.message))
     return None

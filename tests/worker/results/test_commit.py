@@ -189,18 +189,8 @@ class TestResume:
         ended = dict(store.files)
         more = with_generations(run, 5)
         expected = drive(more, type(store)())
-        store.writes.clear()
-        drive(more, store)
-        everything = len(store.writes)
 
-        for place in range(everything):
-            store.files = dict(ended)
-            store.writes.clear()
-            store.fault = kill_at(place, killed, effect)
-            with contextlib.suppress(killed):  # none after a write that is refused
-                drive(more, store)
-            store.fault = lambda number, name: None
-
+        for _ in killed_at_each_write(more, store, ended, killed, effect):
             assert_same(drive(more, store), expected)
 
     def test_an_ended_run_that_can_go_no_further_stays_ended(self, make_run, store, undisturbed, caplog):
@@ -240,6 +230,21 @@ class TestResume:
 def with_generations(run, generations):
     population = run.spec.population.model_copy(update={"generations": generations})
     return run.model_copy(update={"spec": run.spec.model_copy(update={"population": population})})
+
+
+def killed_at_each_write(run, store, files, error, effect):
+    """Begins with these files and kills at one write after the other; yields its place after each kill."""
+    store.files = dict(files)
+    store.writes.clear()
+    drive(run, store)
+    for place in range(len(store.writes)):
+        store.files = dict(files)
+        store.writes.clear()
+        store.fault = kill_at(place, error, effect)
+        with contextlib.suppress(error):  # none after a write that is refused
+            drive(run, store)
+        store.fault = lambda number, name: None
+        yield place
 
 
 def kill_at(place, error, effect):
@@ -388,21 +393,14 @@ class TestDamage:
     ):
         harm(begun, "checkpoints/000002/best-attempt_01-driver_0001.npz", flipped)
         harmed = dict(begun.files)
-        begun.writes.clear()
-        drive(run, begun)
-        everything = len(begun.writes)
-        assert everything > 3 + 2 * 9  # lease, manifest twice, two generations; and what was there already
 
-        for place in range(everything):
-            begun.files = dict(harmed)
-            begun.writes.clear()
-            begun.fault = kill_at(place, killed, effect)
-            with contextlib.suppress(killed):  # none after a write that is refused
-                drive(run, begun)
-            begun.fault = lambda number, name: None
-
+        places = []
+        for place in killed_at_each_write(run, begun, harmed, killed, effect):
+            places.append(place)
             assert hold(run, begun).generation in (1, 2, 3), place
             assert_same(drive(run, begun), undisturbed)
+        # Lease, manifest twice, two generations; and what was there already.
+        assert len(places) > 3 + 2 * 9
 
     def test_when_nothing_is_whole_the_run_begins_anew_and_says_so(self, run, begun, undisturbed, caplog):
         harm(begun, "generations/000000-attempt_01-driver_0001.npz", None)
