@@ -51,13 +51,30 @@ class Hold:
         with self._lock:
             if self._fenced is not None:
                 raise self._fenced
-            manifest = self.manifest.model_copy(update={**changes, "heartbeat": now()})
             try:
-                self._version = _replace(self._store, manifest, self._version)
-            except FencedError as error:
-                self._fenced = error
-                raise
-            self.manifest = manifest
+                self._write(changes)
+            except ConflictError:
+                self._take_up_own_write()
+                self._write(changes)
+
+    def _write(self, changes: Mapping[str, object]) -> None:
+        manifest = self.manifest.model_copy(update={**changes, "heartbeat": now()})
+        version = self._store.write(NAMES.manifest, manifest.to_bytes(), self._version)
+        # In this order: an interrupt in between leaves a version that is known to be old.
+        self.manifest = manifest
+        self._version = version
+
+    def _take_up_own_write(self) -> None:
+        """Go on from what is there, if it is this driver's: its answer was lost, or an interrupt came first.
+
+        What it committed with that write stays committed, whoever writes next.
+        """
+        found, version = resume.read_manifest(self._store)
+        if found is None or found.driver_epoch != self.manifest.driver_epoch:
+            self._fenced = taken(self._store, found)
+            raise self._fenced from None
+        assert isinstance(version, str)  # there is a manifest
+        self.manifest, self._version = found, version
 
     @contextlib.contextmanager
     def alive(
@@ -111,18 +128,6 @@ class Hold:
             except StoreError as error:  # the next commit will fail, or succeed
                 logger.warning("no heartbeat: %s", error)
             at_heartbeat()
-
-
-def _replace(store: Store, manifest: Manifest, version: str) -> str:
-    content = manifest.to_bytes()
-    try:
-        return store.write(NAMES.manifest, content, version)
-    except ConflictError:
-        found, actual = resume.read_manifest(store)
-        # No other driver has our number: it was our own write, whose answer was lost.
-        if found is None or found.driver_epoch != manifest.driver_epoch:
-            raise taken(store, found) from None
-        return store.write(NAMES.manifest, content, actual)
 
 
 def taken(store: Store, manifest: Manifest | None) -> FencedError:
