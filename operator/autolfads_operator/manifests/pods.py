@@ -32,6 +32,9 @@ HEAD_GRACE_SECONDS = 30
 # Ray's default of 10000 job events is the best-known way to fill a head's memory; nobody reads them here.
 EVENTS_IN_MEMORY = "100"
 GCS_PORT, DASHBOARD_PORT = 6379, 8265
+# It reads the logs ten times a second for drivers that print what their workers do; ours does not. Not
+# "false", which KubeRay takes for a switch to be left out.
+_WITHOUT_LOG_MONITOR = {"include-log-monitor": "no"}
 
 Template = dict[str, Any]
 
@@ -82,9 +85,14 @@ def has_gpus(compute: ComputeSpec) -> bool:
     return _accelerator(compute).type != "None"
 
 
-def start_parameters(compute: ComputeSpec) -> dict[str, str]:
+def head_start_parameters() -> dict[str, str]:
+    """`ray start` of the head: nothing trains there, and Ray's own autoscaler has nothing to watch."""
+    return {"num-cpus": "0", "no-monitor": "true", **_WITHOUT_LOG_MONITOR}
+
+
+def worker_start_parameters(compute: ComputeSpec) -> dict[str, str]:
     """`ray start` of a worker: one CPU slot for each accelerator, since a cohort takes one of each."""
-    return {"num-cpus": str(_accelerator(compute).count_per_worker)}
+    return {"num-cpus": str(_accelerator(compute).count_per_worker), **_WITHOUT_LOG_MONITOR}
 
 
 def times(quantity: str, count: int) -> str:

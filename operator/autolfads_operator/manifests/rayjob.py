@@ -78,7 +78,7 @@ def _cluster(resource: CustomResource, run: AutoLFADSRun, attempt: int, terms: T
         "enableInTreeAutoscaling": False,
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
-            "rayStartParams": {"num-cpus": "0"},  # nothing trains on the head
+            "rayStartParams": pods.head_start_parameters(),
             "template": pods.head(resource, run, attempt, terms),
         },
         "workerGroupSpecs": [
@@ -87,7 +87,7 @@ def _cluster(resource: CustomResource, run: AutoLFADSRun, attempt: int, terms: T
                 "replicas": first_replicas(run),
                 "minReplicas": 0,
                 "maxReplicas": run.spec.compute.workers.desired,
-                "rayStartParams": pods.start_parameters(run.spec.compute),
+                "rayStartParams": pods.worker_start_parameters(run.spec.compute),
                 "template": pods.worker(resource, run, attempt, terms),
             }
         ],

@@ -107,7 +107,7 @@ def test_workers_without_an_accelerator_ask_for_no_gpu(manifest):
 def test_a_worker_with_two_gpus_takes_two_cohorts_and_asks_for_twice_as_much(manifest):
     job = manifest(accelerator={"type": "nvidia-l4", "countPerWorker": 2})
 
-    assert job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["rayStartParams"] == {"num-cpus": "2"}
+    assert job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["rayStartParams"]["num-cpus"] == "2"
     assert worker_of(job)["containers"][0]["resources"] == {
         "requests": {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "2"},
         "limits": {"nvidia.com/gpu": "2"},
