@@ -5,7 +5,7 @@ taint and name; nodes whose machine has ended go, and with them their pods: Fail
 when the machine was preempted, as a kubelet leaves them that is told to shut down, else evicted. For
 pods that the scheduler could not place, and that would fit on a new node of a running pool, the pool grows;
 when Google has none, the pool's condition and an event FailedScaleUp at the pod say so. A machine without
-pods for `idle_seconds` is ended. The bill is the Project's.
+pods for `idle_seconds` is ended, unless a pod that waits could go there. The bill is the Project's.
 
     autoscaler.idle_seconds     how long a machine stays without pods (1)
     autoscaler.is_paused        True: no machine comes or goes by itself
@@ -97,7 +97,7 @@ class Autoscaler:
         for pod in filter(_is_unschedulable, pods):
             needs = requests(pod)
             for pool in list(self.project.pools.values()):
-                if not fits(pod, node_labels(pool, ""), taints(pool)) or not _covers(size(pool), needs):
+                if not _goes_on(pod, pool):
                     continue
                 room = next(
                     (
@@ -127,10 +127,11 @@ class Autoscaler:
 
     def _shrink(self, pods, machines):
         used = {pod["spec"].get("nodeName") for pod in pods if not _is_of_a_daemon_set(pod)}
-        wanted = any(map(_is_unschedulable, pods))
+        pending = [pod for pod in pods if _is_unschedulable(pod)]
         now = time.monotonic()
         for name, machine in machines.items():
-            if name in used or wanted:
+            pool = self.project.pools.get(machine.pool)
+            if name in used or (pool and any(_goes_on(pod, pool) for pod in pending)):
                 self._idle_since.pop(name, None)
             elif now - self._idle_since.setdefault(name, now) >= self.idle_seconds:
                 self.project.end(machine)
@@ -269,6 +270,11 @@ def fits(pod, labels, node_taints):
     if not any(all(_matches(e, labels) for e in term.get("matchExpressions", ())) for term in terms):
         return False
     return all(any(_tolerates(t, taint) for t in spec.get("tolerations", ())) for taint in node_taints)
+
+
+def _goes_on(pod, pool):
+    """Whether an empty node of the pool would do for the pod."""
+    return fits(pod, node_labels(pool, ""), taints(pool)) and _covers(size(pool), requests(pod))
 
 
 def _matches(expression, labels):

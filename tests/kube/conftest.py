@@ -25,7 +25,7 @@
                                         one more process, ended with the others; program is a Path or a name
     cluster.remove_process(process)
     cluster.binary(name)                Path of kubelet, kubectl, etcd, ...
-    eventually(question, seconds=30, pause=0.1)         fixture: first true answer; fails with the last
+    eventually(question, seconds=60, pause=0.1)         fixture: first true answer; fails with the last
 
 Actors and their rights (RBAC is on; nobody but admin is cluster-admin):
 
@@ -42,6 +42,7 @@ from this machine, and no DNS is needed for that part.
 """
 
 import collections
+import contextlib
 import re
 import uuid
 
@@ -62,6 +63,12 @@ from kube.lorenz import (  # noqa: F401 (fixtures: a run that really trains, and
 from kube.operator_process import start  # noqa: F401 (a fixture: our operator)
 from kube.runs import run  # noqa: F401 (a fixture: one AutoLFADSRun)
 from kube.storage import storage  # noqa: F401 (a fixture: a proxy before the bucket)
+
+LEFT_BY_RUNS = (
+    ("autolfads.dev", "v1alpha1", "autolfadsruns"),
+    ("ray.io", "v1", "rayjobs"),
+    ("ray.io", "v1", "rayclusters"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -98,19 +105,45 @@ def cluster(_running):
 
 @pytest.fixture
 def namespace(cluster, request):
-    """A namespace of this test alone; deleted afterwards with everything in it, without waiting."""
+    """A namespace of this test alone; what is left in it afterwards holds no other test up."""
     words = re.sub("[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:40].strip("-")
     name = f"{words}-{uuid.uuid4().hex[:6]}"
-    core = client.CoreV1Api(cluster.client())
-    core.create_namespace({"metadata": {"name": name}})
+    client.CoreV1Api(cluster.client()).create_namespace({"metadata": {"name": name}})
     yield name
     cluster.start_missing()
-    core.delete_namespace(name)
+    clear(cluster, name)
+
+
+def clear(cluster, namespace):
+    """Deletes runs, and what KubeRay made of them, whatever still holds them; and pods.
+
+    Not the namespace: its controller asks for every kind there is, a hundred requests for each namespace.
+    """
+    custom = client.CustomObjectsApi(cluster.client())
+    for group, version, kind in LEFT_BY_RUNS:
+        where = (group, version, namespace, kind)
+        with allowing(404):  # a test has taken the kind itself away
+            custom.delete_collection_namespaced_custom_object(*where)
+            for thing in custom.list_namespaced_custom_object(*where)["items"]:
+                with allowing(404):
+                    custom.patch_namespaced_custom_object(
+                        *where, thing["metadata"]["name"], {"metadata": {"finalizers": None}}
+                    )
+    client.CoreV1Api(cluster.client()).delete_collection_namespaced_pod(namespace)
+
+
+@contextlib.contextmanager
+def allowing(status):
+    try:
+        yield
+    except client.ApiException as error:
+        if error.status != status:
+            raise
 
 
 @pytest.fixture
 def eventually():
-    """`eventually(question, seconds=30)`: its first true answer; fails with the last one."""
+    """`eventually(question, seconds=60)`: its first true answer; fails with the last one."""
     return wait_until
 
 
