@@ -238,12 +238,16 @@ class Cluster:
         client.CoreV1Api(self.client()).delete_node(name)
 
 
-def wait_until(question: Callable[[], Any], seconds: float = 30, pause: float = 0.1) -> Any:
-    """The first true answer; an assertion with the last one when there is none in time."""
+def wait_until(question: Callable[[], Any], seconds: float = 60, pause: float = 0.1) -> Any:
+    """The first true answer; an assertion with the last one when there is none in time.
+
+    Asks ever more rarely, up to half a second apart: a question costs a request or more.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < deadline, f"not so after {seconds:.0f} s; the last answer was {answer!r}"
         time.sleep(pause)
+        pause = min(1.05 * pause, max(pause, 0.5))
     return answer
 
 

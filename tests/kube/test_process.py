@@ -88,7 +88,9 @@ def test_changed_arguments_and_environment_are_taken_up(make, tmp_path):
 def test_it_ends_with_a_parent_that_is_killed(tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from kube.process import Process\n"
-        f"process = Process('toy', Path('{SHELL}'), ('-c', 'exec sleep 60'), Path('{tmp_path}/toy.log'))\n"
+        f"toy = ('-c', 'touch {tmp_path}/up; exec sleep 60')\n"
+        f"up = Path('{tmp_path}/up').exists  # until then the kernel has not been told yet\n"
+        f"process = Process('toy', Path('{SHELL}'), toy, Path('{tmp_path}/toy.log'), is_ready=up)\n"
         "process.start(); print(process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen(

@@ -204,7 +204,7 @@ def test_node_pools_are_deleted_one_after_another(kubernetes):
 def test_a_node_pool_that_stays_is_told_and_the_operator_goes_on_looking_after_it(kubernetes, caplog):
     held_by(kubernetes, "operator-1")
 
-    assert not drained(kubernetes, Cloud("alr-a", looks=10**9), seconds=0.2)
+    assert not drained(kubernetes, Cloud("alr-a", looks=10**9), seconds=1)
 
     assert "gcloud container node-pools delete alr-a" in caplog.text
     (lease,) = kubernetes.of(LEASES).values()
