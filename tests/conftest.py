@@ -20,6 +20,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; 
 import pytest
 from hypothesis import settings
 
+from compiled import keep_programs
+
+keep_programs()
+
 # A shell starts what runs in the background with Ctrl-C switched off, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -49,17 +53,22 @@ def pytest_collection_finish(session):
         )
 
 
-# Each has a cluster of its own: with a node on which pods really run, and without.
-NODE, CLUSTER = WAITING = ("node", "cluster")
+# Files of end_to_end whose tests have one oracle.
+SMALL = ("test_same_everywhere.py", "test_attempts_on_ray.py")
+
+# Each has a cluster of its own: two with a node on which pods really run, and one without.
+FAULTS, NODE, CLUSTER = WAITING = ("faults", "node", "cluster")
 
 
 def _company(item):
     """Which tests share a process when several work (`pytest -n`): those that share expensive fixtures."""
     place = item.path.relative_to(Path(__file__).parent).parts
     if "worker_node" in item.fixturenames or place[:2] == ("kube", "nodes"):
-        return NODE
+        return FAULTS if item.path.name == "test_faults.py" else NODE
     if place[0] == "kube" or "_running" in item.fixturenames:  # of tests/kube/conftest.py
         return CLUSTER
+    if place[0] == "end_to_end" and item.path.name in SMALL:
+        return "end_to_end/small"
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+
+from end_to_end.runs import GENERATIONS, REAL, Runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,3 +82,41 @@ def results_of():
         return json.loads((folder / "results.json").read_text(), object_hook=lambda d: SimpleNamespace(**d))
 
     return load
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory, autolfads, example):
+    """`small_run(folder)`: a recording and a run.yaml of LFADS in a folder, which it gives back.
+
+    It trains for seconds, in two cohorts; without a report, which takes longer than that.
+    """
+    made = tmp_path_factory.mktemp("small")
+    sizes = ("--neurons", 8, "--conditions", 6, "--trials-per-condition", 4, "--bins", 12)
+    autolfads("synthesize", "lorenz", "data.h5", *sizes, cwd=made)
+    run = example(
+        "lorenz/run.yaml",
+        data={"uri": "data.h5"},
+        output={"uri": "out", "posteriorSamples": 5, "report": False},
+        model={
+            **{"icEncoderUnits": 8, "ciEncoderUnits": 8, "controllerUnits": 6},
+            **{"generatorUnits": 10, "factors": 4},
+        },
+        training={"batchSize": 10, "klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
+        population={"size": 4, "generations": GENERATIONS, "epochsPerGeneration": 200},
+        compute={"accelerator": {"type": "None"}, "workers": {"desired": 2, "min": 1}},
+    )
+    (made / "run.yaml").write_text(yaml.safe_dump(run))
+
+    def copy(folder):
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        return folder
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, small_run):
+    """Results of the small run, by name, trained in one process that nobody disturbs."""
+    runs = Runs(small_run(tmp_path_factory.mktemp("undisturbed")), REAL, workers=0)
+    runs.finish()
+    return runs.results()

@@ -1,6 +1,7 @@
 """A driver as in Kubernetes: a head without room for work, workers that come later, a pause, another attempt.
 
-Real Ray started as KubeRay starts it, with tokens, and real TensorFlow. A plain run is the oracle.
+Real Ray started as KubeRay starts it, with tokens, and real TensorFlow. One process that nobody disturbs is
+the oracle.
 """
 
 import json
@@ -15,19 +16,17 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from autolfads_spec.attempt import AttemptEnd, Wish
 from autolfads_spec.manifest import Lease, Manifest
+from end_to_end.runs import GENERATIONS, results_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
 RAY = str(Path(sys.executable).parent / "ray")
 # Two nodes on one machine: every port is one that is free.
 PORTS = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")
-# All that may differ, see test_kills.py.
-MEASURED = ("autolfads.log", "timing.csv", "manifest.json", "lease.json", "generations/", "checkpoints/")
-OF_OPERATOR = ("wish.json", "attempts/", ".autolfads")
+OF_OPERATOR = ("wish.json", "attempts/")
 
 
 def free_port():
@@ -139,42 +138,8 @@ class Attempts:
         return self.folder / f"attempt-{attempt}.log"
 
 
-def results_of(out):
-    names = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
-    return {
-        name: (out / name).read_bytes() for name in names if not name.startswith((*MEASURED, *OF_OPERATOR))
-    }
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, autolfads, example):
-    """Two folders with the same run: one for a plain run, which is done, and one for the cluster."""
-    plain, other = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("cluster")
-    autolfads(
-        *("synthesize", "lorenz", "data.h5", "--neurons", 8, "--conditions", 6),
-        *("--trials-per-condition", 4, "--bins", 12),
-        cwd=plain,
-    )
-    widths = {"icEncoderUnits": 8, "ciEncoderUnits": 8, "controllerUnits": 6, "generatorUnits": 10}
-    run = example(
-        "lorenz/run.yaml",
-        data={"uri": "data.h5"},
-        output={"uri": "out", "posteriorSamples": 2},
-        model={**widths, "factors": 4},
-        training={"batchSize": 10, "klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
-        population={"size": 4, "generations": 3, "epochsPerGeneration": 2},
-        compute={"accelerator": {"type": "None"}, "workers": {"desired": 2, "min": 1}},
-    )
-    for folder in (plain, other):
-        (folder / "run.yaml").write_text(yaml.safe_dump(run))
-    shutil.copy(plain / "data.h5", other)
-    autolfads("run", "run.yaml", "--workers", 0, cwd=plain)
-    return plain, other
-
-
-def test_workers_that_come_late_and_a_pause_change_no_byte(folders, cluster):
-    plain, folder = folders
-    attempts = Attempts(folder, cluster)
+def test_workers_that_come_late_and_a_pause_change_no_byte(small_run, undisturbed, tmp_path, cluster):
+    attempts = Attempts(small_run(tmp_path), cluster)
 
     process = attempts.start(1)
     attempts.wait_for(1, process, "training on 2 Ray workers on the cluster at")
@@ -193,10 +158,13 @@ def test_workers_that_come_late_and_a_pause_change_no_byte(folders, cluster):
 
     lines, end = attempts.finish(2, attempts.start(2))
 
-    assert (end.end_class, end.generation) == ("ok", 2)
+    assert (end.end_class, end.generation) == ("ok", GENERATIONS - 1)
     assert any("going on after generation 0" in line["message"] for line in lines)
     assert attempts.manifest().attempt == 2
-    expected, found = results_of(plain / "out"), results_of(attempts.out)
-    assert found.keys() == expected.keys()
-    assert {"rates.h5", "best/weights.npz", "population.csv", "results.json"} <= found.keys()
-    assert [name for name in expected if found[name] != expected[name]] == []
+    found = {
+        name: content
+        for name, content in results_of(attempts.out).items()
+        if not name.startswith(OF_OPERATOR)
+    }
+    assert found.keys() == undisturbed.keys()
+    assert [name for name, content in undisturbed.items() if found[name] != content] == []

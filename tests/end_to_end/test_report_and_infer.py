@@ -27,7 +27,7 @@ def folder(tmp_path_factory, autolfads, example):
             **{"generatorUnits": 10, "factors": 4},
         },
         training={"batchSize": 10, "klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
-        population={"size": 2, "generations": 2, "epochsPerGeneration": 2},
+        population={"size": 4, "generations": 2, "epochsPerGeneration": 5},
     )
     (folder / "run.yaml").write_text(yaml.safe_dump(run))
     autolfads("run", "run.yaml", "--workers", 1, cwd=folder)
@@ -40,7 +40,7 @@ def test_the_report_of_a_run_is_one_page_with_its_figures(folder):
     assert page.count("data:image/png;base64,") == 6
     assert len(list((folder / "out/report").glob("*.png"))) == 6
     assert "Few trials" in page
-    assert len(list((folder / "out/tensorboard").rglob("*tfevents*"))) == 2
+    assert len(list((folder / "out/tensorboard").rglob("*tfevents*"))) == 4
 
 
 def test_drawing_it_again_changes_no_file_of_the_results(folder, autolfads):

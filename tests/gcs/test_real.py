@@ -41,7 +41,7 @@ def test_a_run_in_a_bucket_is_that_of_a_folder_bit_for_bit(autolfads, bucket, tm
     sizes = ("--neurons", 8, "--conditions", 6, "--trials-per-condition", 4, "--bins", 12)
     autolfads("synthesize", "lorenz", "data.h5", *sizes)
     open_store(bucket).write_file("lab/data.h5", tmp_path / "data.h5")
-    units = {name: 8 for name in ("icEncoderUnits", "ciEncoderUnits", "controllerUnits", "generatorUnits")}
+    units = {"icEncoderUnits": 8, "ciEncoderUnits": 8, "controllerUnits": 6, "generatorUnits": 10}
     run = {
         "apiVersion": "autolfads.dev/v1alpha1",
         "kind": "AutoLFADSRun",
@@ -49,9 +49,9 @@ def test_a_run_in_a_bucket_is_that_of_a_folder_bit_for_bit(autolfads, bucket, tm
         "spec": {
             "data": {"uri": f"{bucket}/lab/data.h5"},
             "output": {"uri": f"{bucket}/runs/tiny", "posteriorSamples": 3},
-            "model": {**units, "factors": 4},
+            "model": {"preset": "Small", **units, "factors": 4},
             "training": {"batchSize": 10, "klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
-            "population": {"size": 2, "generations": 2, "epochsPerGeneration": 2},
+            "population": {"size": 4, "generations": 2, "epochsPerGeneration": 5},
         },
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))

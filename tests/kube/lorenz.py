@@ -11,7 +11,8 @@
     lorenz.differing(results)    names of results that are not as expected
     undisturbed(**population)    results of the run on this machine, in one process
 
-Beyond that it is a `kube.runs.Run`. Four members in two cohorts, and four generations of a second or so.
+Beyond that it is a `kube.runs.Run`. Four members in two cohorts, and four generations of a second or so;
+no report, which takes longer than all of them, unless a test asks for it.
 A test that asks for `storage` too has it go through that proxy.
 """
 
@@ -27,6 +28,7 @@ import yaml
 
 from autolfads_spec.manifest import GenerationRecord, Manifest
 from autolfads_spec.store import open_store
+from compiled import flags
 from kube.nodes.images import WORKER
 from kube.nodes.node import start_node
 from kube.runs import Run
@@ -56,9 +58,10 @@ RESULTS = ("best/weights.npz", "population.csv", "hyperparameters.csv", "decisio
 ROW = re.compile(r"^\S+ +([A-Z][a-z]+) +(\d+/\d+) ")
 
 
-def document(metadata, data, output, **blocks):
+def document(metadata, data, output, /, **blocks):
     """The YAML of a run, with blocks of the spec merged in."""
-    spec = {"data": {"uri": data}, "output": {"uri": output, "posteriorSamples": 2}, **SPEC}
+    results = {"uri": output, "posteriorSamples": 2, "report": False}
+    spec = {"data": {"uri": data}, "output": results, **SPEC}
     spec |= {name: {**spec.get(name, {}), **block} for name, block in blocks.items()}
     kind = {"apiVersion": "autolfads.dev/v1alpha1", "kind": "AutoLFADSRun"}
     return yaml.safe_dump({**kind, "metadata": metadata, "spec": spec}, sort_keys=False)
@@ -220,13 +223,19 @@ def storage_address(request, storage_emulator):
 def lorenz_settings(worker_node, storage_address):
     """What an operator of runs that really train is told."""
     port = storage_address.rpartition(":")[2]
-    variables = {"STORAGE_EMULATOR_HOST": f"http://{worker_node.loopback}:{port}"}
+    variables = {
+        "STORAGE_EMULATOR_HOST": f"http://{worker_node.loopback}:{port}",
+        "TF_XLA_FLAGS": flags(worker_node.shared),
+    }
     return {
         "WORKER_IMAGE": WORKER,
         "WORKER_ENV": json.dumps(variables),
         "WORKER_CPU": "100m",
         "WORKER_MEMORY": "1536Mi",
         "STATUS_INTERVAL_SECONDS": "0.2",
+        # While processes of Ray start, an API server on the same machine may not answer for seconds.
+        "LEASE_SECONDS": "15",
+        "LEASE_GIVE_UP_SECONDS": "12",
     }
 
 

@@ -214,7 +214,7 @@ def test_a_run_that_really_trains_ends_at_its_budget_with_the_results_of_the_bes
 ):
     lorenz.operator.environment["AUTOLFADS_PRICE_TABLE"] = price_table
     lorenz.operator.restart()
-    lorenz.apply(population={"generations": 40})
+    lorenz.apply(population={"generations": 40}, output={"report": True})
     eventually(lambda: lorenz.generations >= 3, seconds=600, pause=0.2)
     limit = f"{estimate(lorenz):.2f}"
     budget = {"spec": {"budget": {"maxCost": limit, "onExceeded": "Fail"}}}

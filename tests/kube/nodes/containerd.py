@@ -13,6 +13,9 @@ from typing import Any
 from kube.nodes.enclosure import Enclosure, EnclosureError
 
 PAUSE = "localhost/pause:test"
+# Where each container finds the folder that all containers share.
+SHARED = "/shared"
+CONTAINER = "/run/container.json"
 CONFIG = f"""
 version = 2
 # Snapshotters that this machine has no use for would only warn; `opt` wants a folder outside the node.
@@ -36,6 +39,7 @@ conf_dir = "/run/cni"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
+base_runtime_spec = "{CONTAINER}"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 SystemdCgroup = false
@@ -46,7 +50,7 @@ CTR = ("ctr", "--namespace", "k8s.io")
 class Containerd:
     """A running containerd; it takes up what an earlier one left in the enclosure."""
 
-    def __init__(self, machine: Enclosure) -> None:
+    def __init__(self, machine: Enclosure, shared: Path) -> None:
         self._machine = machine
         network = {
             "cniVersion": "1.0.0",
@@ -64,10 +68,18 @@ class Containerd:
         }
         config = machine.folder / "containerd.toml"
         config.write_text(CONFIG)
+        machine.run("tee", CONTAINER, input=json.dumps(self._container(shared)))
         machine.run("mkdir", "-p", "/run/cni")
         machine.run("tee", "/run/cni/10-pods.conflist", input=json.dumps(network))
         self._pid = machine.start("containerd", "containerd", "--config", config)
         self._wait()
+
+    def _container(self, shared: Path) -> dict[str, Any]:
+        """What containerd would start from, and a folder of this machine."""
+        container = json.loads(self._machine.run("ctr", "oci", "spec"))
+        mount = {"type": "bind", "source": str(shared), "options": ["rbind", "rw"]}
+        container["mounts"].append({"destination": SHARED, **mount})
+        return container
 
     def _wait(self) -> None:
         until = time.monotonic() + 30

@@ -2,6 +2,7 @@
 
     node = start_node(cluster)          Ready when it returns; pods may use images.WORKER and images.OPERATOR
     node.name  .address  .logs          logs of its programs and, in log/pods/, of containers
+    node.shared                         under this path all containers of the session find the same folder
     node.loopback                       under this address pods reach what listens on this machine's 127.0.0.1
     node.image(reference)               manifest and configuration of an image
     node.kill_pod(namespace, name)      SIGKILL its processes; kubelet restarts them as their pod says
@@ -27,9 +28,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from compiled import of_pods
 from kube.components import SERVICE_ADDRESSES
 from kube.nodes import images, kubelet
-from kube.nodes.containerd import Containerd
+from kube.nodes.containerd import SHARED, Containerd
 from kube.nodes.enclosure import LOOPBACK, Enclosure
 from kube.nodes.store import lay_store
 
@@ -54,12 +56,13 @@ def start_node(cluster: Any, name: str = "node-a", capacity: dict[str, str] | No
 
 class Node:
     loopback = LOOPBACK
+    shared = SHARED
 
     def __init__(self, cluster: Any, name: str, machine: Enclosure, prepared: images.Images) -> None:
         self.name, self.address, self.logs = name, machine.address, machine.logs
         self._cluster, self._machine = cluster, machine
         lay_store(prepared.store, machine)
-        self._containerd = Containerd(machine)
+        self._containerd = Containerd(machine, shared=of_pods())
         self._containerd.import_image(prepared.archive)
         self._serve_kubernetes()
         self._start_dns()
