@@ -8,6 +8,7 @@ on the same YAML, outside of any cluster.
 
 import base64
 import json
+import math
 import re
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from autolfads_operator.manifests.names import CONFIG_FOLDER
 from autolfads_spec.attempt import AttemptEnd
 from kube.deployed import Deployed
 from kube.nodes.images import OPERATOR, WORKER
+from kube.storage import SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -33,6 +35,8 @@ TELL_VERSIONS = ("results.json", "report/report.html")
 COST = re.compile(rb'<p class="cost">.*?</p>\n')
 PYTHON = re.compile(rb'(python"?:? "?)\d+\.\d+\.\d+')
 
+# A generation takes at least so long.
+SECONDS = 3
 COLUMNS = ["NAME", "PHASE", "GEN", "BEST", "WORKERS", "COST", "AGE"]
 # What Kubernetes itself puts into every namespace.
 OF_NAMESPACE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
@@ -76,6 +80,7 @@ def lorenz_operator(cluster, bucket, worker_node, lorenz_settings, eventually):
 @pytest.fixture
 def expected(lorenz):
     """What the run gives outside of the cluster; the folder is empty again afterwards."""
+    lorenz.write(output={"report": True})
     lorenz.outside()
     results = lorenz.results()
     for name in results:
@@ -95,9 +100,11 @@ def restricted(cluster, namespace):
     assert 'violates PodSecurity "restricted:latest"' in cluster.kubectl(*careless, check=False).stderr
 
 
+@SOCKETS
 def test_a_run_that_is_applied_trains_in_the_cluster_and_gives_the_same_bytes(
-    cluster, restricted, worker_node, lorenz, recording, expected, eventually
+    cluster, restricted, worker_node, storage, lorenz, recording, expected, eventually
 ):
+    storage.pace(SECONDS, almost_still_from=math.inf)  # so that the counter can be seen rising
     assert "accepted: the spec is valid" in lorenz.operator.test()
     watch = lorenz.apply().watch()
     eventually(lambda: lorenz.pods("worker"), seconds=300)

@@ -1,11 +1,15 @@
 """Whatever breaks under a run that really trains, it goes on by itself and ends with the same weights.
 
-Each test is a row of the list of faults in the design. The oracle is the same run outside of the cluster.
+One run takes most of it, one fault after the other, in a bucket so slow that it lasts: machines that come and
+go take longer than all its training. Each fault is a row of the list of faults in the design, and a subtest
+or a test of its name. The oracle is the same run outside of the cluster.
 """
 
 import json
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
@@ -14,43 +18,215 @@ from kubernetes import client
 
 from autolfads_spec.cost import CostRecord
 from autolfads_spec.store import open_store
+from kube.lorenz import Lorenz
 from kube.nodes.node import start_node
 from kube.storage import SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-# Long enough to be hit in the middle.
+POPULATION = {"generations": 24, "epochsPerGeneration": 100, "stopping": {"patience": 24}}
+# A generation takes so long to commit; the last ones wait for the faults to be over.
+SECONDS, LAST = 4, 18
+# Of a run that takes a single fault: long enough to be hit in the middle.
 LONG = {"generations": 8}
+
+
+@dataclass
+class Trained:
+    """A run that really trains, and what each fault finds and leaves.
+
+    Attributes:
+      committed: attempt and driver of each generation when the fault came, which stay as they are.
+    """
+
+    run: Lorenz
+    eventually: Callable
+    committed: list
+
+    def look(self):
+        self.committed = self.run.drivers() if self.run.read() else []
+
+    @property
+    def attempt(self):
+        return self.run.status["attempt"]
+
+    def goes_on(self, *attempts):
+        """Waits for a generation by another driver; what was committed stays as it was."""
+        earlier = set(self.committed)
+
+        def has_gone_on():
+            is_further = self.run.generations > len(self.committed)
+            return is_further and self.run.drivers()[-1] not in earlier
+
+        self.eventually(has_gone_on, seconds=600, pause=0.5)
+        status = self.run.status
+        assert status["phase"] != "Failed", status["message"]
+        assert status["attempt"] in attempts
+        assert self.run.drivers()[: len(self.committed)] == self.committed
+
+
+def operator_is_killed_once_it_has_made_the_ray_job(trained):
+    run = trained.run
+    run.apply(population=POPULATION)
+    trained.eventually(lambda: "lorenz-a01" in run.ray_jobs(), seconds=60, pause=0)
+    run.operator.kill()
+    (made,) = run.ray_jobs().values()
+    run.operator.start()
+
+    trained.goes_on(1)
+    (found,) = run.ray_jobs().values()
+    assert found["metadata"]["uid"] == made["metadata"]["uid"]
+
+
+def pods_by_name(run):
+    """Uid and restarts of each pod of the run."""
+    found = client.CoreV1Api(run.cluster.client()).list_namespaced_pod(run.namespace).items
+    return {
+        pod.metadata.name: (
+            pod.metadata.uid,
+            [one.restart_count for one in pod.status.container_statuses or ()],
+        )
+        for pod in found
+    }
+
+
+def a_spot_machine_is_taken_away(trained):
+    """It costs no attempt and disturbs nobody else."""
+    run = trained.run
+    lost, other = run.pods("worker")
+    (head,) = run.pods("head")
+    before = pods_by_name(run)
+    # What a kubelet writes when its machine is being taken away; ours then ends the pod's processes.
+    told = {"phase": "Failed", "reason": "Terminated", "message": "imminent node shutdown"}
+    core = client.CoreV1Api(run.cluster.client())
+    core.patch_namespaced_pod_status(lost, run.namespace, {"status": told})
+
+    trained.eventually(lambda: run.status["progress"].get("preemptions") == 1)
+    trained.eventually(lambda: "Preempted" in run.events())
+    committed = len(trained.committed)
+    trained.eventually(lambda: run.generations > committed, seconds=300)  # the one under way is completed
+    trained.eventually(lambda: len(run.pods("worker")) == 2, seconds=60)
+    after = pods_by_name(run)
+    assert lost not in run.pods("worker")
+    assert {name: after[name] for name in (other, head)} == {name: before[name] for name in (other, head)}
+    assert (run.status["attempt"], len(set(run.drivers()))) == (1, 1)
+    assert run.status["progress"]["preemptions"] == 1
+
+
+def the_head_is_killed(trained):
+    """It costs at most a generation."""
+    run, before = trained.run, trained.attempt
+    (head,) = run.pods("head")
+    run.cluster.kubectl("delete", "pod", head, "-n", run.namespace, "--force", "--grace-period=0")
+
+    # KubeRay makes another head and submits the driver again, or gives up: then it is another attempt.
+    trained.goes_on(before, before + 1)
+    assert run.pods("head") != [head]
+
+
+def the_ray_job_is_deleted_by_hand(trained):
+    """Another attempt follows."""
+    run, before = trained.run, trained.attempt
+    name = f"lorenz-a{before:02d}"
+    run.cluster.kubectl("delete", "rayjob", name, "-n", run.namespace, "--wait=false")
+
+    trained.eventually(lambda: run.is_started(before + 1), seconds=30)  # what the design allows
+    trained.goes_on(before + 1)
+    assert run.status["attempts"][before - 1]["endReason"] == "RayJobDeleted"
+    assert "AttemptFailed" in run.events()
+
+
+def the_ray_cluster_is_deleted_by_hand(trained):
+    """It costs at most a generation."""
+    run, before = trained.run, trained.attempt
+    (ray_cluster,) = run.clusters()
+    name = ray_cluster["metadata"]["name"]
+    run.cluster.kubectl("delete", "raycluster", name, "-n", run.namespace, "--wait=false")
+
+    # KubeRay makes another cluster of the same attempt and submits the driver again, or gives up.
+    trained.goes_on(before, before + 1)
+    assert len(set(run.drivers()) - set(trained.committed)) == 1
+
+
+def cost(run):
+    """What is kept in the output folder."""
+    return CostRecord.model_validate_json(run.store.read("cost.json").content)
+
+
+def patch(run, **spec):
+    words = ("patch", "alr", run.name, "-n", run.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
+    run.cluster.kubectl(*words, actor="user")
+
+
+def the_run_is_suspended_twice(trained):
+    """It gives its machines back, and goes on with others."""
+    run, before = trained.run, trained.attempt
+    for is_wanted in (True, False, True):  # as fast as kubectl is
+        patch(run, suspend=is_wanted)
+    trained.eventually(lambda: run.status["phase"] == "Suspended", seconds=300)
+    assert run.ray_jobs() == {}
+    trained.eventually(lambda: run.pods("worker") + run.pods("head") == [], seconds=60)
+    trained.eventually(lambda: not cost(run).present, seconds=60)
+    trained.look()
+    used = cost(run)
+    assert 1 <= len(trained.committed) < POPULATION["generations"]
+
+    larger = {"cpu": "150m", "memory": "2100Mi"}
+    patch(run, compute={"head": larger})
+    time.sleep(10)
+    assert (run.status["phase"], run.ray_jobs()) == ("Suspended", {})
+    assert used.amount > 0
+    # The clock goes on, the cost does not.
+    assert (cost(run).amount, cost(run).present) == (used.amount, ())
+    patch(run, suspend=False)
+
+    trained.eventually(lambda: run.pods("head"), seconds=120)
+    (job,) = run.ray_jobs().values()
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    assert head["resources"]["requests"] == larger
+    # The first pause may have been over before it was taken back: then the second one was of an attempt too.
+    trained.goes_on(before + 1, before + 2)
+    assert "Paused" in run.events()
+
+
+FAULTS = (
+    operator_is_killed_once_it_has_made_the_ray_job,
+    a_spot_machine_is_taken_away,
+    the_head_is_killed,
+    the_ray_job_is_deleted_by_hand,
+    the_ray_cluster_is_deleted_by_hand,
+    the_run_is_suspended_twice,
+)
 
 
 @pytest.fixture
 def ends_the_same(lorenz, undisturbed, eventually):
-    """Waits until the run is complete, and compares; what was committed before the fault was not repeated."""
+    """Waits until the run is complete, and compares; what was committed before a fault was not repeated."""
 
-    def check(*attempts, committed=()):
+    def check(population, *attempts, committed):
         eventually(lambda: lorenz.status.get("phase") in ("Succeeded", "Failed"), seconds=900, pause=0.5)
         status = lorenz.status
         assert status["phase"] == "Succeeded", status["message"]
         assert status["attempt"] in attempts
-        assert lorenz.differing(undisturbed(**LONG)) == []
+        assert lorenz.differing(undisturbed(**population)) == []
         numbers = [name for name in lorenz.store.names() if re.fullmatch(r"generations/\d+\.json", name)]
-        assert len(numbers) == LONG["generations"]
+        assert len(numbers) == population["generations"]
         assert lorenz.drivers()[: len(committed)] == list(committed)
 
     return check
 
 
-@pytest.fixture
-def trains(lorenz, eventually):
-    """The run has committed a generation and is in the middle of another."""
-    lorenz.apply(population=LONG)
-    eventually(lambda: lorenz.generations >= 1, seconds=600)
-    assert lorenz.generations < LONG["generations"]
-    return lorenz
+@SOCKETS
+def test_a_run_takes_one_fault_after_the_other(subtests, storage, lorenz, eventually, ends_the_same):
+    storage.pace(SECONDS, almost_still_from=LAST)
+    trained = Trained(lorenz, eventually, committed=[])
+    for fault in FAULTS:
+        with subtests.test(fault.__name__):
+            trained.look()
+            fault(trained)
+    storage.hurry()
 
-
-def delete_pod(run, name):
-    run.cluster.kubectl("delete", "pod", name, "-n", run.namespace, "--force", "--grace-period=0")
+    ends_the_same(POPULATION, trained.attempt, committed=trained.committed)
 
 
 def test_a_recording_that_cannot_be_used_fails_the_run_before_any_worker_is_asked_for(
@@ -74,70 +250,6 @@ def test_a_recording_that_cannot_be_used_fails_the_run_before_any_worker_is_aske
         if verb == "create" and (thing.get("resource"), thing.get("namespace")) == ("pods", lorenz.namespace)
     ]
     assert len(made) == 1  # the head
-
-
-def test_a_head_that_is_killed_costs_at_most_a_generation(trains, ends_the_same):
-    (head,) = trains.pods("head")
-    committed = trains.drivers()
-    delete_pod(trains, head)
-
-    # KubeRay makes another head and submits the driver again, or gives up: then it is another attempt.
-    ends_the_same(1, 2, committed=committed)
-    assert trains.pods("head") != [head]
-
-
-def pods_by_name(run):
-    """Uid and restarts of each pod of the run."""
-    found = client.CoreV1Api(run.cluster.client()).list_namespaced_pod(run.namespace).items
-    return {
-        pod.metadata.name: (
-            pod.metadata.uid,
-            [one.restart_count for one in pod.status.container_statuses or ()],
-        )
-        for pod in found
-    }
-
-
-def test_a_worker_whose_spot_machine_is_taken_away_costs_no_attempt_and_disturbs_nobody_else(
-    trains, eventually, ends_the_same
-):
-    lost, other = trains.pods("worker")
-    (head,) = trains.pods("head")
-    before, committed = pods_by_name(trains), trains.generations
-    # What a kubelet writes when its machine is being taken away; ours then ends the pod's processes.
-    told = {"phase": "Failed", "reason": "Terminated", "message": "imminent node shutdown"}
-    core = client.CoreV1Api(trains.cluster.client())
-    core.patch_namespaced_pod_status(lost, trains.namespace, {"status": told})
-
-    eventually(lambda: trains.status["progress"].get("preemptions") == 1)
-    eventually(lambda: "Preempted" in trains.events())
-    eventually(lambda: trains.generations > committed, seconds=300)  # the one under way is completed
-    after = pods_by_name(trains)
-    assert lost not in trains.pods("worker")
-    assert {name: after[name] for name in (other, head)} == {name: before[name] for name in (other, head)}
-    ends_the_same(1)
-    assert len(set(trains.drivers())) == 1
-    assert trains.status["progress"]["preemptions"] == 1
-
-
-def test_a_ray_job_that_is_deleted_by_hand_is_followed_by_another_attempt(trains, eventually, ends_the_same):
-    committed = trains.drivers()
-    trains.cluster.kubectl("delete", "rayjob", "lorenz-a01", "-n", trains.namespace, "--wait=false")
-
-    eventually(lambda: trains.is_started(2), seconds=30)  # what the design allows
-    ends_the_same(2, committed=committed)
-    assert trains.status["attempts"][0]["endReason"] == "RayJobDeleted"
-    assert "AttemptFailed" in trains.events()
-
-
-def test_a_ray_cluster_that_is_deleted_by_hand_costs_at_most_a_generation(trains, ends_the_same):
-    (ray_cluster,) = trains.clusters()
-    name, committed = ray_cluster["metadata"]["name"], trains.drivers()
-    trains.cluster.kubectl("delete", "raycluster", name, "-n", trains.namespace, "--wait=false")
-
-    # KubeRay makes another cluster of the same attempt and submits the driver again, or gives up.
-    ends_the_same(1, 2, committed=committed)
-    assert len(set(trains.drivers())) == 2
 
 
 @pytest.fixture
@@ -186,78 +298,12 @@ def test_a_head_that_lives_on_unreachable_writes_nothing_more_once_it_is_refused
     doomed_node.connect()
     eventually(lambda: not old_drives(), seconds=180)
 
-    ends_the_same(2, committed=committed)
+    ends_the_same(LONG, 2, committed=committed)
     assert lorenz.status["attempts"][0]["endReason"] == "DriverStalled"
     assert "attempts/01/end.json" not in lorenz.store.names()  # nor has it had a last word
     subnet = doomed_node.address.rpartition(".")[0] + "."
     old = [write for write in storage.writes if write.client.startswith(subnet)]
     refused = [write for write in old if write.status == 412 and write.name.endswith("manifest.json")]
     assert refused
-    # One that was on its way when the answer came is not after it.
-    assert [write for write in old if write.at > refused[0].at + 1] == []
-
-
-def test_an_operator_that_is_killed_finds_the_ray_job_it_has_made(lorenz, eventually, ends_the_same):
-    lorenz.apply(population=LONG)
-    eventually(lambda: "lorenz-a01" in lorenz.ray_jobs(), seconds=60, pause=0)
-    lorenz.operator.kill()
-    (made,) = lorenz.ray_jobs().values()
-    lorenz.operator.start()
-
-    ends_the_same(1)
-    (found,) = lorenz.ray_jobs().values()
-    assert found["metadata"]["uid"] == made["metadata"]["uid"]
-
-
-def cost(run):
-    """What is kept in the output folder."""
-    return CostRecord.model_validate_json(run.store.read("cost.json").content)
-
-
-def suspend(run, is_wanted):
-    run.cluster.kubectl(*patch(run, suspend=is_wanted), actor="user")
-
-
-def test_a_run_that_is_suspended_twice_gives_its_machines_back_and_goes_on_with_others(
-    trains, eventually, ends_the_same
-):
-    for is_wanted in (True, False, True):  # as fast as kubectl is
-        suspend(trains, is_wanted)
-    eventually(lambda: trains.status["phase"] == "Suspended", seconds=300)
-    assert trains.ray_jobs() == {}
-    eventually(lambda: trains.pods("worker") + trains.pods("head") == [], seconds=60)
-    eventually(lambda: not cost(trains).present, seconds=60)
-    used, before, drivers = cost(trains), trains.generations, trains.drivers()
-    assert 1 <= before < LONG["generations"]
-
-    larger = {"cpu": "150m", "memory": "2100Mi"}
-    trains.cluster.kubectl(*patch(trains, compute={"head": larger}), actor="user")
-    time.sleep(10)
-    assert (trains.status["phase"], trains.ray_jobs()) == ("Suspended", {})
-    assert used.amount > 0
-    assert (cost(trains).amount, cost(trains).present) == (
-        used.amount,
-        (),
-    )  # the clock goes on, the cost does not
-    suspend(trains, False)
-
-    eventually(lambda: trains.pods("head"), seconds=120)
-    (job,) = trains.ray_jobs().values()
-    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
-    assert head["resources"]["requests"] == larger
-    # The first pause may have been over before it was taken back: then the second one was of an attempt too.
-    ends_the_same(2, 3, committed=drivers)
-    assert "Paused" in trains.events()
-
-
-def patch(run, **spec):
-    return (
-        "patch",
-        "alr",
-        run.name,
-        "-n",
-        run.namespace,
-        "--type=merge",
-        "-p",
-        json.dumps({"spec": spec}),
-    )
+    # What was on its way when it was cut off may arrive long after its process has ended, and is refused.
+    assert {write.status for write in old if write.at >= refused[0].at} == {412}

@@ -25,6 +25,7 @@ from kube.wrong_runs import wrong_runs_are_applied
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 POPULATION = {"generations": 60, "epochsPerGeneration": 50, "stopping": {"patience": 60}}
+BLOCKS = {"population": POPULATION, "output": {"report": True}}
 # A generation takes so long to commit; the last ones wait for the faults to be over.
 SECONDS, LAST = 6, 50
 OUTAGE_SECONDS = 120
@@ -33,7 +34,7 @@ UNHEARD = 2
 
 
 def kuberay_is_missing(stage):
-    stage.run.apply(population=POPULATION)
+    stage.run.apply(**BLOCKS)
 
     found = stage.eventually(lambda: stage.run.condition("KubeRayCompatible"), seconds=60)
     assert (found["status"], found["reason"]) == ("False", "KubeRayMissing")
@@ -133,7 +134,7 @@ def a_run_of_the_same_name_is_elsewhere(stage):
         folder = stage.run.folder / namespace
         folder.mkdir()
         other = Lorenz(stage.cluster, namespace, bucket, folder, stage.run.operator, stage.run.settings)
-        other.apply(population=POPULATION)
+        other.apply(**BLOCKS)
         stage.eventually(other.is_started, seconds=60)
         owners = {
             Lease.model_validate_json(run.store.read("lease.json").content).owner: run.read()["metadata"][
@@ -159,7 +160,7 @@ def another_run_has_the_same_folder(stage):
         bucket = stage.run.address.rpartition("/runs/")[0]
         other = Lorenz(stage.cluster, namespace, bucket, folder, stage.run.operator, stage.run.settings)
         other.address = stage.run.address
-        other.apply(population=POPULATION)
+        other.apply(**BLOCKS)
         told = stage.eventually(lambda: other.condition("Progressing"), seconds=60)
         stage.passes(2)
         after, made = other.status, other.ray_jobs()
@@ -230,12 +231,12 @@ def the_run_is_deleted_and_applied_anew(stage, expected):
     results = (*RESULTS, "results.json", "rates.h5", "report/report.html")
     before = {name: stage.run.store.version(name) for name in results}
     delete(stage)
-    stage.run.apply(population=POPULATION, resume={"policy": "Never"})
+    stage.run.apply(**BLOCKS, resume={"policy": "Never"})
     stage.eventually(lambda: stage.run.status.get("phase") == "Failed", seconds=60)
     assert stage.run.condition("Failed")["reason"] == "OutputTaken"
     assert stage.run.left() == ["lorenz"]
     delete(stage)
-    stage.run.apply(population=POPULATION)
+    stage.run.apply(**BLOCKS)
     stage.eventually(lambda: stage.run.status.get("phase") in ("Succeeded", "Failed"), seconds=300)
 
     assert stage.run.status["phase"] == "Succeeded"
