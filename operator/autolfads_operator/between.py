@@ -15,7 +15,7 @@ from autolfads_operator.endings import Outcome
 from autolfads_operator.observed import KubeRay
 from autolfads_operator.situation import Situation
 from autolfads_operator.verdict import SOON, Verdict, told_failed
-from autolfads_spec.status import ConditionType, Reason
+from autolfads_spec.status import ConditionType, Phase, Reason
 
 # So often in a row a run goes on by itself when quota is free again, and then finds that it is not.
 QUOTA_ENDS = 3
@@ -147,4 +147,6 @@ def _another_pool(situation: Situation) -> Verdict | None:
 
 def start(situation: Situation) -> Verdict:
     told = Told("True", Reason.STARTING, f"attempt {starting.number(situation)} is being started")
-    return Verdict(starting.actions(situation), told, SOON)
+    # Nobody waits for a run that is suspended: that it goes on is written down before it does.
+    goes_on = situation.previous.phase is Phase.SUSPENDED
+    return Verdict(() if goes_on else starting.actions(situation), told, SOON)

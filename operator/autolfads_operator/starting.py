@@ -2,7 +2,8 @@
 
 The lease comes first: its number is the attempt's, and only one writer gets it. An operator that dies
 between the lease and the RayJob finds its own lease again and goes on with the same number; once a
-RayJob of a number was seen, that number is never used again.
+RayJob of a number was seen, that number is never used again. Even then the lease is written anew: another
+run that means to take it has looked before, and finds its writing outdated.
 """
 
 from autolfads_operator import endings, times
@@ -36,9 +37,7 @@ def number(situation: Situation) -> int:
 def actions(situation: Situation) -> tuple[Action, ...]:
     """Everything that starts the next attempt, in the order in which it can be interrupted anywhere."""
     attempt = number(situation)
-    result: list[Action] = []
-    if not _is_leased(situation) or attempt != situation.attempt:
-        result.append(_lease(situation, attempt))
+    result: list[Action] = [_lease(situation, attempt)]
     name = names.attempt_name(situation.resource.name, attempt)
     if name not in situation.observed.config_maps:
         result.append(ApplyConfigMap(configmap.config_map(situation.resource, situation.run, attempt)))

@@ -466,7 +466,8 @@ class World:
         if found != action.expected:
             raise OutdatedActionError
         before = self.folder.lease
-        assert before is None or action.lease.attempt > before.attempt, "a lease goes up"
+        is_own = before is not None and (before.owner, before.attempt) == (self.uid, action.lease.attempt)
+        assert before is None or is_own or action.lease.attempt > before.attempt, "a lease goes up"
         assert before is None or action.lease.driver_epoch == before.driver_epoch, "the epoch is the drivers'"
         self._put_lease(action.lease)
 

@@ -5,7 +5,7 @@ faults and the user's wishes are drawn; then the faults stop, and everything mus
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from autolfads_operator.manifests import configmap
@@ -240,7 +240,23 @@ def test_two_operators_at_once_come_to_the_same_end(simulator, patient, terms, c
     assert len(world.folder.manifest.generations) == 3
 
 
+# The first dies after its lease, is suspended, and goes on while the second means to take the lease.
+RESUMED = (
+    *[(0, "operator")] * 4,
+    (0, "crash"),
+    (0, "suspend"),
+    *[(0, "operator")] * 4,
+    (0, "resume"),
+    (0, "operator"),
+    (1, "operator"),
+    (0, "operator"),
+    (1, "operator"),
+)
+
+
 @UNHURRIED
+@example(chosen=[*RESUMED, (1, "operator")])
+@example(chosen=[*RESUMED, *[(0, "kuberay")] * 3, (1, "operator"), (0, "driver")])
 @given(
     chosen=st.lists(
         st.tuples(st.integers(0, 1), st.sampled_from((*WORK, *WORK, "crash", "suspend", "resume"))),

@@ -49,8 +49,10 @@ def test_an_operator_that_died_after_the_lease_goes_on_with_the_same_number(make
 
     doings, _ = decide(world.observed())
 
-    assert kinds(doings) == [ApplyConfigMap, ApplyRayJob]
-    assert doings[1].attempt == 1
+    assert kinds(doings) == [WriteLease, ApplyConfigMap, ApplyRayJob]
+    assert doings[0].lease == world.folder.lease
+    assert doings[0].expected == "1"  # whoever has looked before finds the lease changed
+    assert doings[2].attempt == 1
 
 
 def test_an_operator_that_died_after_the_rayjob_adopts_it(make_world, decide):
@@ -470,6 +472,21 @@ def test_a_change_of_mind_withdraws_the_wish(make_world, decide, simulator):
     assert kinds(doings) == [WriteWish]
     assert doings[0].wish.pause is False
     assert status.phase is not Phase.PAUSING
+
+
+def test_a_run_that_was_suspended_says_that_it_goes_on_before_it_does(make_world, decide, simulator):
+    """Others take the folder of a suspended run."""
+    world = make_world("Running")
+    world.change(suspend=True)
+    simulator.settle(world, simulator.Operator(world))
+    assert world.status.phase is Phase.SUSPENDED
+    world.change(suspend=False)
+
+    doings, world.status = decide(world.observed())
+    assert doings == []
+    assert world.status.phase is Phase.STARTING
+
+    assert kinds(decide(world.observed())[0]) == [WriteLease, ApplyConfigMap, ApplyRayJob]
 
 
 def test_pauses_do_not_count_for_the_deadline(make_world, simulator):
