@@ -48,9 +48,13 @@ CTR = ("ctr", "--namespace", "k8s.io")
 
 
 class Containerd:
-    """A running containerd; it takes up what an earlier one left in the enclosure."""
+    """A running containerd; it takes up what an earlier one left in the enclosure.
 
-    def __init__(self, machine: Enclosure, shared: Path) -> None:
+    Args:
+      shared: a folder of this machine that each container finds at `SHARED`.
+    """
+
+    def __init__(self, machine: Enclosure, shared: Path | None = None) -> None:
         self._machine = machine
         network = {
             "cniVersion": "1.0.0",
@@ -74,11 +78,12 @@ class Containerd:
         self._pid = machine.start("containerd", "containerd", "--config", config)
         self._wait()
 
-    def _container(self, shared: Path) -> dict[str, Any]:
+    def _container(self, shared: Path | None) -> dict[str, Any]:
         """What containerd would start from, and a folder of this machine."""
-        container = json.loads(self._machine.run("ctr", "oci", "spec"))
-        mount = {"type": "bind", "source": str(shared), "options": ["rbind", "rw"]}
-        container["mounts"].append({"destination": SHARED, **mount})
+        container: dict[str, Any] = json.loads(self._machine.run("ctr", "oci", "spec"))
+        if shared is not None:
+            mount = {"type": "bind", "source": str(shared), "options": ["rbind", "rw"]}
+            container["mounts"].append({"destination": SHARED, **mount})
         return container
 
     def _wait(self) -> None:
