@@ -56,8 +56,8 @@ def pytest_collection_finish(session):
 # Files of end_to_end whose tests have one oracle.
 SMALL = ("test_same_everywhere.py", "test_attempts_on_ray.py")
 
-# Each has a cluster of its own: two with a node on which pods really run, and one without.
-FAULTS, NODE, CLUSTER = WAITING = ("faults", "node", "cluster")
+# Each has a cluster of its own: two with a node on which pods really run, and two without.
+FAULTS, NODE, CLUSTER, MACHINES = WAITING = ("faults", "node", "cluster", "machines")
 
 
 def _company(item):
@@ -66,7 +66,8 @@ def _company(item):
     if "worker_node" in item.fixturenames or place[:2] == ("kube", "nodes"):
         return FAULTS if item.path.name == "test_faults.py" else NODE
     if place[0] == "kube" or "_running" in item.fixturenames:  # of tests/kube/conftest.py
-        return CLUSTER
+        is_about_machines = "project" in item.fixturenames or item.path.name == "test_lifecycle.py"
+        return MACHINES if is_about_machines else CLUSTER
     if place[0] == "end_to_end" and item.path.name in SMALL:
         return "end_to_end/small"
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
