@@ -57,7 +57,7 @@ def pytest_collection_finish(session):
 SMALL = ("test_same_everywhere.py", "test_attempts_on_ray.py")
 
 # Each has a cluster of its own: two with a node on which pods really run, and two without.
-FAULTS, NODE, CLUSTER, MACHINES = WAITING = ("faults", "node", "cluster", "machines")
+FAULTS, NODE, CLUSTER, POOLS = WAITING = ("faults", "node", "cluster", "pools")
 
 
 def _company(item):
@@ -66,8 +66,8 @@ def _company(item):
     if "worker_node" in item.fixturenames or place[:2] == ("kube", "nodes"):
         return FAULTS if item.path.name == "test_faults.py" else NODE
     if place[0] == "kube" or "_running" in item.fixturenames:  # of tests/kube/conftest.py
-        is_about_machines = "project" in item.fixturenames or item.path.name == "test_lifecycle.py"
-        return MACHINES if is_about_machines else CLUSTER
+        is_about_pools = "project" in item.fixturenames and place[1] != "chart"
+        return POOLS if is_about_pools else CLUSTER
     if place[0] == "end_to_end" and item.path.name in SMALL:
         return "end_to_end/small"
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
