@@ -40,6 +40,11 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
     Returns:
       Two uint32 tensors of the broadcast shape.
     """
+    words: tuple[Tensor, Tensor] = _rounds(key, counter)
+    return words
+
+
+def _threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     keys = (key[0], key[1], key[0] ^ key[1] ^ _u32(_PARITY))
     x0, x1 = counter[0] + keys[0], counter[1] + keys[1]
     for group in range(5):
@@ -50,6 +55,10 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
         x0 = x0 + keys[(group + 1) % 3]
         x1 = x1 + keys[(group + 2) % 3] + _u32(group + 1)
     return x0, x1
+
+
+# Hundreds of operations: a function of its own, so that Python goes through them once for each shape.
+_rounds = tf.function(_threefry, autograph=False)
 
 
 def member_keys(seed: Tensor, member_ids: Tensor, generation: Tensor) -> tuple[Tensor, Tensor]:
