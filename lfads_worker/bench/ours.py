@@ -9,7 +9,6 @@ them is cut to a single trial.
 import argparse
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,7 +17,7 @@ from lfads_worker.bench.shapes import HYPERPARAMETERS, MINIBATCHES, SHAPES, Shap
 from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process
 from lfads_worker.execution.pool import Shapes
 from lfads_worker.training.averages import PosteriorAverages
-from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog, Progress
 
 
 def main() -> None:
@@ -111,9 +110,7 @@ class OneShapeTrainer:
 
     training: Training
 
-    def train_generation(
-        self, task: CohortTask, progress: Callable[[int, int], None] | None = None
-    ) -> CohortResult:
+    def train_generation(self, task: CohortTask, progress: Progress | None = None) -> CohortResult:
         """So many calls from the task's state on; logs and scores are not filled in."""
         import numpy as np
 
@@ -137,7 +134,9 @@ class OneShapeTrainer:
             worker=socket.gethostname(),
         )
 
-    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
+    def posterior_averages(
+        self, state: CohortState, row: int, samples: int, progress: Progress | None = None
+    ) -> PosteriorAverages:
         raise NotImplementedError
 
     def parameter_names_and_shapes(self) -> Shapes:

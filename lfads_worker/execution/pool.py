@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from lfads_worker.training.averages import PosteriorAverages
-from lfads_worker.training.state import CohortResult, CohortState, CohortTask
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, Progress
 
 Shapes = list[tuple[str, tuple[int, ...]]]
 # cohort, epochs done, epochs of this generation
@@ -21,11 +21,11 @@ OnProgress = Callable[[int, int, int], None]
 class Trainer(Protocol):
     """Trains cohorts on one device; `training.trainer.CohortTrainer` is the real one."""
 
-    def train_generation(
-        self, task: CohortTask, progress: Callable[[int, int], None] | None = None
-    ) -> CohortResult: ...
+    def train_generation(self, task: CohortTask, progress: Progress | None = None) -> CohortResult: ...
 
-    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages: ...
+    def posterior_averages(
+        self, state: CohortState, row: int, samples: int, progress: Progress | None = None
+    ) -> PosteriorAverages: ...
 
     def parameter_names_and_shapes(self) -> Shapes: ...
 

@@ -20,7 +20,7 @@ from lfads_worker.execution.losses import ALLOWED, AVERAGES, Loss, Losses, Work,
 from lfads_worker.execution.pool import CohortPool, OnProgress, Shapes, TrainerFactory
 from lfads_worker.execution.ray_cluster import RayConnection, first_line
 from lfads_worker.execution.ray_worker import LOST, Worker, answer, loss_of
-from lfads_worker.execution.stillness import Pace
+from lfads_worker.execution.stillness import Pace, Watch
 from lfads_worker.execution.work_queue import WorkQueue
 from lfads_worker.outline import duration
 from lfads_worker.training.averages import PosteriorAverages
@@ -244,22 +244,36 @@ class RayPool(CohortPool):
             while not any(worker.is_idle for worker in self._workers):
                 self._wait()
             worker = next(worker for worker in self._workers if worker.is_idle)
+            reference = call(worker.actor)
             try:
-                return answer(call(worker.actor))
+                if self._is_answered(worker, reference):
+                    return answer(reference)
+                loss = Loss.STILL
             except LOST as error:
                 loss = self._loss(worker, error)
-                self._replace(worker)
-                self._losses.count(AVERAGES, loss)
-                logger.warning(
-                    "posterior samples: the %s that averaged them; another one does it again", loss.value
-                )
+            self._replace(worker)
+            self._losses.count(AVERAGES, loss)
+            logger.warning(
+                "posterior samples: the %s that averaged them; another one does it again", loss.value
+            )
+
+    def _is_answered(self, worker: Worker, reference: Any) -> bool:
+        """Waits for a worker that averages; False when it lives and has come to a stop."""
+        watch, pace = Watch(self._clock(), at_first=True), Pace()
+        while not ray.wait([reference], num_returns=1, timeout=POLL_SECONDS)[0]:
+            pace.look(watch, worker.steps_done(), self._clock())
+            if pace.is_still(watch):
+                logger.warning("posterior samples: no batch has ended for %s", duration(watch.quiet))
+                return False
+        worker.progress = None
+        return True
 
     def _ask_for_progress(self, on_progress: OnProgress) -> None:
         """Tells what the workers have answered; one too busy to answer holds up nobody."""
         for worker in self._busy:
             assert worker.task is not None
             assert worker.watch is not None
-            epochs_done = worker.epochs_done()
+            epochs_done = worker.steps_done()
             self._pace.look(worker.watch, epochs_done, self._clock())
-            if epochs_done is not None and epochs_done >= worker.watch.epochs:  # not what came too late
+            if epochs_done is not None and epochs_done >= worker.watch.steps:  # not what came too late
                 on_progress(worker.task.cohort, epochs_done, worker.task.epochs)

@@ -7,7 +7,8 @@ no other worker and no queue.
 import os
 import pickle
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from ray.exceptions import (
 from lfads_worker.execution.losses import Loss
 from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
 from lfads_worker.execution.stillness import Watch
-from lfads_worker.training.state import CohortResult, CohortState, CohortTask
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, Progress
 
 # What Ray raises when a worker, its machine, or an answer that lay there is gone. They have no class of
 # their own in common: RayError is also one for faults that another worker would have too.
@@ -52,7 +53,7 @@ class Place(NamedTuple):
 
 
 class CohortWorker:
-    """One device: holds a trainer, trains one cohort at a time, tells how far it is.
+    """One device: holds a trainer, does one thing at a time, tells how far it is.
 
     Results travel as bytes, so that the driver gets arrays of its own instead of views that
     keep Ray's shared memory full.
@@ -62,7 +63,7 @@ class CohortWorker:
         self._factory = trainer_factory
         self._threads = threads
         self._made: Trainer | None = None
-        self._epochs_done = 0
+        self._steps_done = 0
 
     # The trainer is made by the first call and not by __init__, so that its errors come back as themselves.
     @property
@@ -72,21 +73,27 @@ class CohortWorker:
         return self._made
 
     def train(self, task: CohortTask) -> bytes:
-        def note(epochs_done: int, epochs: int) -> None:
-            del epochs
-            self._epochs_done = epochs_done
-
-        try:
+        with self._noted() as note:
             return pickle.dumps(self._trainer.train_generation(task, note))
-        finally:
-            self._epochs_done = 0  # so that nobody takes it for the next cohort's
-
-    @ray.method(concurrency_group="progress")  # type: ignore[untyped-decorator]
-    def epochs_done(self) -> int:
-        return self._epochs_done
 
     def posterior_averages(self, state: CohortState, row: int, samples: int) -> bytes:
-        return pickle.dumps(self._trainer.posterior_averages(state, row, samples))
+        with self._noted() as note:
+            return pickle.dumps(self._trainer.posterior_averages(state, row, samples, note))
+
+    @contextmanager
+    def _noted(self) -> Iterator[Progress]:
+        def note(done: int, of: int) -> None:
+            del of
+            self._steps_done = done
+
+        try:
+            yield note
+        finally:
+            self._steps_done = 0  # so that nobody takes it for what comes next
+
+    @ray.method(concurrency_group="progress")  # type: ignore[untyped-decorator]
+    def steps_done(self) -> int:
+        return self._steps_done
 
     def parameter_names_and_shapes(self) -> Shapes:
         return self._trainer.parameter_names_and_shapes()
@@ -106,7 +113,7 @@ class Worker:
       task: what it trains.
       result: reference to the result of `task`.
       watch: over `task`.
-      progress: reference to an answer to `epochs_done`.
+      progress: reference to an answer to `steps_done`.
       compiled: sizes of the cohorts that it has trained.
     """
 
@@ -164,20 +171,20 @@ class Worker:
         self.compiled.add(len(task.member_ids))
         return result
 
-    def epochs_done(self) -> int | None:
+    def steps_done(self) -> int | None:
         """How far it is, asked for the time before; None if it has not answered, or died."""
         if self.progress is None:
-            self.progress = self.actor.epochs_done.remote()
+            self.progress = self.actor.steps_done.remote()
             return None
         try:
-            epochs_done: int = ray.get(self.progress, timeout=0)
+            steps_done: int = ray.get(self.progress, timeout=0)
         except GetTimeoutError:  # too busy to answer
             return None
         except LOST:  # its result says so too
             self.progress = None
             return None
         self.progress = None
-        return epochs_done
+        return steps_done
 
     def end(self) -> None:
         """Ends its process; it may be out of reach rather than dead, and its device must be free."""

@@ -1,7 +1,8 @@
-"""Whether a worker that lives has come to a stop: its epochs have not moved for far longer than they take.
+"""Whether a worker that lives has come to a stop: its steps have not moved for far longer than they take.
 
 A device or a driver that hangs answers nothing and raises nothing; without this the run would wait
-for it for ever. Pure: what was seen and the time come in, a decision goes out.
+for it for ever. A step is an epoch of a cohort, or a batch of trials of posterior averages. Pure: what was
+seen and the time come in, a decision goes out.
 """
 
 from collections import deque
@@ -22,33 +23,33 @@ REMEMBERED_STEPS = 200
 
 @dataclass(eq=False)
 class Watch:
-    """Over one cohort in training. A step is what its worker does between two answers of how far it is.
+    """Over what one worker does. Steps between two answers of how far it is count as one.
 
     Attributes:
       looked: time of the last look.
       at_first: its worker may still have to compile a program of this size.
-      epochs: done, as far as is known.
+      steps: done, as far as is known.
       quiet: seconds without a step.
     """
 
     looked: float
     at_first: bool
-    epochs: int = 0
+    steps: int = 0
     quiet: float = 0.0
 
-    def look(self, epochs: int | None, now: float) -> float | None:
+    def look(self, steps: int | None, now: float) -> float | None:
         """Notes how far it is, and gives the seconds of the step that has ended, if one has.
 
         Args:
-          epochs: done; None when there was no answer.
+          steps: done; None when there was no answer.
           now: by the same clock as `looked`.
         """
         self.quiet += min(now - self.looked, LONGEST_GAP)
         self.looked = now
-        if epochs is None or epochs <= self.epochs:
+        if steps is None or steps <= self.steps:
             return None
         step, self.quiet = self.quiet, 0.0
-        self.epochs, self.at_first = epochs, False
+        self.steps, self.at_first = steps, False
         return step
 
 
@@ -58,14 +59,14 @@ class Pace:
     def __init__(self) -> None:
         self._steps: deque[float] = deque(maxlen=REMEMBERED_STEPS)
 
-    def look(self, watch: Watch, epochs: int | None, now: float) -> None:
-        """Notes how far a cohort is, see `Watch.look`."""
-        step = watch.look(epochs, now)
+    def look(self, watch: Watch, steps: int | None, now: float) -> None:
+        """Notes how far a worker is, see `Watch.look`."""
+        step = watch.look(steps, now)
         if step is not None:
             self._steps.append(step)
 
     def is_still(self, watch: Watch) -> bool:
-        """Whether a cohort has been quiet for too long."""
+        """Whether a worker has been quiet for too long."""
         return watch.quiet > patience(self._steps, watch.at_first)
 
 

@@ -8,7 +8,7 @@ what is learned), and needs numpy only. With a learning rate above 1 a member di
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lfads_worker.execution.pool import Shapes
 from lfads_worker.training.averages import PosteriorAverages
-from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog, Progress
 
 TARGET = np.array([0.5, -1.0, 2.0, 0.25, -0.75, 1.5], dtype=np.float32)
 NEW_VALUE_WEIGHT = 0.7
@@ -47,9 +47,7 @@ class ToyTrainer:
         del threads
         return self
 
-    def train_generation(
-        self, task: CohortTask, progress: Callable[[int, int], None] | None = None
-    ) -> CohortResult:
+    def train_generation(self, task: CohortTask, progress: Progress | None = None) -> CohortResult:
         started = time.monotonic()
         state = task.state if task.state is not None else self._initial_state(task.member_ids)
         members = [
@@ -73,7 +71,9 @@ class ToyTrainer:
             worker=f"toy process {os.getpid()}",
         )
 
-    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
+    def posterior_averages(
+        self, state: CohortState, row: int, samples: int, progress: Progress | None = None
+    ) -> PosteriorAverages:
         shape = (self.trials, self.bins)
         rng = np.random.default_rng([self.seed, int(state.member_ids[row]), samples])
 
@@ -116,7 +116,7 @@ class ToyTrainer:
         )
 
     def _train_member(
-        self, state: CohortState, task: CohortTask, row: int, progress: Callable[[int, int], None] | None
+        self, state: CohortState, task: CohortTask, row: int, progress: Progress | None
     ) -> tuple[CohortState, NDArray[np.float64]]:
         values = task.values[row]
         weights, m, v = state.weights[0], state.adam_m[0], state.adam_v[0]

@@ -1,7 +1,7 @@
 """Which trainer the workers make: the only place that names the TensorFlow one."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from lfads_worker.errors import DeviceError, MemoryFullError
 from lfads_worker.execution.environment import multiply_in_float32, unheard
 from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
 from lfads_worker.training.averages import PosteriorAverages
-from lfads_worker.training.state import CohortResult, CohortState, CohortTask
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +58,16 @@ class PlainSpoken:
 
     trainer: Trainer
 
-    def train_generation(
-        self, task: CohortTask, progress: Callable[[int, int], None] | None = None
-    ) -> CohortResult:
+    def train_generation(self, task: CohortTask, progress: Progress | None = None) -> CohortResult:
         members = len(task.member_ids)
         with _full_memory_told(f"a cohort of {members} member{'s' if members > 1 else ''}"):
             return self.trainer.train_generation(task, progress)
 
-    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
+    def posterior_averages(
+        self, state: CohortState, row: int, samples: int, progress: Progress | None = None
+    ) -> PosteriorAverages:
         with _full_memory_told(f"{samples} posterior samples of a member"):
-            return self.trainer.posterior_averages(state, row, samples)
+            return self.trainer.posterior_averages(state, row, samples, progress)
 
     def parameter_names_and_shapes(self) -> Shapes:
         return self.trainer.parameter_names_and_shapes()

@@ -21,6 +21,7 @@ from lfads_worker.lfads.outputs import Decoded
 from lfads_worker.training.averages import PosteriorAverages
 from lfads_worker.training.minibatches import cut
 from lfads_worker.training.program import Keys, Recording
+from lfads_worker.training.state import Progress
 
 Tensor = Any
 
@@ -46,7 +47,13 @@ class PosteriorProgram:
         self._run = tf.function(self._averages, autograph=False, jit_compile=compiled)
 
     def average(
-        self, weights: NDArray[np.float32], recording: Recording, keys: Keys, samples: int, batch_size: int
+        self,
+        weights: NDArray[np.float32],
+        recording: Recording,
+        keys: Keys,
+        samples: int,
+        batch_size: int,
+        progress: Progress | None = None,
     ) -> PosteriorAverages:
         """All trials of the recording through one member's weights [parameters].
 
@@ -56,6 +63,7 @@ class PosteriorProgram:
           keys: of the posterior's random numbers.
           samples: posterior samples to average; 0 gives the posterior mean.
           batch_size: trials at a time.
+          progress: called with (batches done, batches) after each.
 
         Returns:
           NumPy arrays in trial order; bins of the initial-condition segment are NaN.
@@ -75,6 +83,8 @@ class PosteriorProgram:
             )
             real = used > 0
             parts.append([self._rows(x, real) for x in (*mean, *std, *ic)])
+            if progress is not None:
+                progress(number + 1, len(batches.trials))
         whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
         n = len(_Sampled._fields)
         mean, std = _Sampled(*whole[:n]), _Sampled(*whole[n : 2 * n])

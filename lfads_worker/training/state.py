@@ -6,12 +6,15 @@ member; a member is copied by copying its row, and keeps its own identity, which
 its random numbers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Called with steps done, of how many: epochs of a generation, or batches of trials of posterior averages.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

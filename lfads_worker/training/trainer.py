@@ -8,7 +8,6 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,11 +33,9 @@ from lfads_worker.training.program import (
     TrainingProgram,
     ValidationTrials,
 )
-from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog
+from lfads_worker.training.state import CohortResult, CohortState, CohortTask, EpochLog, Progress
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 # Epochs a call: a few, so that progress is seen, yet enough to hide the host's part on a fast device.
 _EPOCHS_PER_CALL = 5
@@ -163,11 +160,13 @@ class CohortTrainer:
             smoothed=np.full(members, np.nan),
         )
 
-    def posterior_averages(self, state: CohortState, row: int, samples: int) -> PosteriorAverages:
+    def posterior_averages(
+        self, state: CohortState, row: int, samples: int, progress: Progress | None = None
+    ) -> PosteriorAverages:
         """Rates, factors and the rest of one member for every trial; see `posterior`."""
         keys = posterior_keys(self._spec, state.member_ids[row : row + 1])
         return self._posterior.average(
-            state.weights[row], self._recording, keys, samples, self._spec.training.batch_size
+            state.weights[row], self._recording, keys, samples, self._spec.training.batch_size, progress
         )
 
     def _schedule(self, task: CohortTask, done: int, epochs: int, chunk: int) -> Schedule:

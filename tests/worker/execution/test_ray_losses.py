@@ -85,6 +85,7 @@ class Script:
 
 
 HANG = "hang"
+AVERAGES = pickle.dumps("averages")
 
 
 class Actor:
@@ -102,11 +103,12 @@ class Actor:
         self._script.trained[task.cohort] += 1
         return self._script.reference(self._number, task)
 
-    def _epochs_done(self):
+    def _steps_done(self):
         return self._script.progress(self._number)
 
     def _posterior_averages(self, state, row, samples):
-        return self._script.averages(self._number) or pickle.dumps("averages")
+        averages = self._script.averages(self._number)
+        return Reference(None) if averages is HANG else averages or AVERAGES
 
     def _parameter_names_and_shapes(self):
         return self._script.averages(self._number) or []
@@ -347,6 +349,29 @@ def test_a_worker_that_stands_still_is_replaced_and_its_cohort_done_again(open_p
     assert all(found[cohort].state.equals(expected[cohort].state) for cohort in expected)
 
 
+def test_averages_whose_worker_stands_still_are_asked_of_another_one(open_pool, caplog):
+    script = Script(averages=lambda number: HANG if number == 0 else None, progress=lambda number: 2)
+    clock = Clock(step=10.0)
+
+    with open_pool(script, workers=1, clock=clock) as pool:
+        assert pool.posterior_averages(None, 0, 5) == "averages"
+    assert script.killed == [0]
+    assert 600 < clock.now < 700  # it has ended two batches, so nothing is compiled any more
+    assert "posterior samples: no batch has ended for 10 min" in caplog.text
+    assert "the worker stood still that averaged them; another one does it again" in caplog.text
+
+
+def test_averages_that_stand_still_count_as_lost_machines(open_pool):
+    script = Script(averages=lambda number: HANG)
+
+    with (
+        open_pool(script, workers=1, allowed_losses=1, clock=Clock(step=30.0)) as pool,
+        pytest.raises(DeviceError, match=r"output\.posteriorSamples.* stood still, 2 times .* allows 1"),
+    ):
+        pool.posterior_averages(None, 0, 5)
+    assert script.killed == [0, 1]
+
+
 def test_a_worker_that_has_compiled_is_given_ten_minutes_and_a_new_one_an_hour(open_pool):
     """One worker: its second generation hangs after ten minutes, and so does the one in its place, later."""
     hanging = {0, 1}
@@ -403,6 +428,19 @@ def test_a_slow_worker_that_moves_is_left_alone(open_pool, answers):
         assert len(list(pool.train(tasks(1, generation=1), ignore))) == 1
     assert script.killed == []
     assert clock.now > 3 * 3000
+
+
+def test_slow_averages_that_move_are_left_alone(open_pool):
+    """A quarter of an hour a batch."""
+    clock = Clock(step=10.0)
+    script = Script(
+        averages=lambda number: Late(AVERAGES, clock, 9000.0), progress=lambda number: int(clock.now // 900)
+    )
+
+    with open_pool(script, workers=1, clock=clock) as pool:
+        assert pool.posterior_averages(None, 0, 5) == "averages"
+    assert script.killed == []
+    assert clock.now > 9000
 
 
 def test_the_spec_says_how_often_a_machine_may_be_lost(invoke, make_run, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def test_slow_steps_are_the_measure_of_themselves():
     for now in looked_after(250 * MINUTE):
         pace.look(watch, int(now // (25 * MINUTE)), now)
         assert not pace.is_still(watch)
-    assert watch.epochs == 10
+    assert watch.steps == 10
 
 
 def test_a_cohort_that_stops_moving_is_still_after_ten_minutes():

@@ -20,7 +20,7 @@ def raising(error):
         def train_generation(self, task, progress=None):
             raise error
 
-        def posterior_averages(self, state, row, samples):
+        def posterior_averages(self, state, row, samples, progress=None):
             raise error
 
     return PlainSpoken(Raising())

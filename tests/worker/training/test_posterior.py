@@ -108,6 +108,16 @@ def test_no_samples_give_the_posterior_mean(trainer, trained, make_recording):
     assert found.samples == 0
 
 
+def test_progress_is_told_after_each_batch_of_trials(trainer, trained, make_recording):
+    told = []
+
+    trainer.posterior_averages(trained.state, 1, 2, lambda *steps: told.append(steps))
+
+    batches = -(-make_recording().spikes.shape[0] // trainer._spec.training.batch_size)
+    assert batches > 1
+    assert told == [(number + 1, batches) for number in range(batches)]
+
+
 def test_one_sample_has_no_spread(trainer, trained):
     found = trainer.posterior_averages(trained.state, 1, 1)
 
