@@ -115,7 +115,7 @@ def test_fault_10_all_workers_are_preempted_and_none_come_back(
     for machine in cluster_manager.running():
         cluster_manager.preempt(machine)
 
-    eventually(lambda: is_condition(run, "Suspended", "True", "Stockout"), seconds=120)
+    eventually(lambda: is_condition(run, "Suspended", "True", "Stockout"), seconds=300)
     assert is_condition(run, "CapacityAvailable", "False", "Stockout")
     assert (run.status["attempt"], run.status.get("failedAttempts", 0)) == (1, 0)
     eventually(lambda: not cluster_manager.pools, seconds=60)
