@@ -4,10 +4,14 @@ One of the modules that import Ray; which they are is a contract in `pyproject.t
 nothing of cohorts and workers.
 """
 
+import contextlib
+import gc
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+import psutil
 import ray
 from ray.exceptions import AuthenticationError
 
@@ -17,6 +21,13 @@ from lfads_worker.execution.ray_environment import PrivateRay
 
 # Shared memory for the recording, states and posterior averages on their way; only what is used is taken.
 OBJECT_STORE_BYTES = 2**30
+
+# Ray gives a node that it starts 30 s, which no setting changes; on a busy machine that can be too little.
+STARTS = 3
+SECONDS_TO_END = 10.0
+
+Started = TypeVar("Started")
+logger = logging.getLogger(__name__)
 
 
 class RayConnection:
@@ -32,11 +43,15 @@ class RayConnection:
           environment: of the processes of workers.
 
         Raises:
-          DeviceError: if the cluster cannot be joined.
+          DeviceError: if the cluster cannot be joined, or Ray does not start.
         """
         self._private = None if address else PrivateRay()
         try:
-            _start(address, workers, gpus, environment)
+            ray_environment.silence()
+            if address:
+                _join(address, environment)
+            else:
+                started_here(lambda: _start(workers, gpus, environment))
         except BaseException:  # an interrupt, too, must not leave processes behind
             self.close()
             raise
@@ -53,46 +68,88 @@ class RayConnection:
             self._private.close()
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What one of Ray's long messages says."""
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def _start(address: str | None, workers: int, gpus: bool, environment: Mapping[str, str]) -> None:
-    ray_environment.silence()
-    if address is not None:
-        ray_environment.require_reachable(address)
-    here = {
-        "num_cpus": workers,
-        "num_gpus": workers if gpus else 0,
-        "object_store_memory": OBJECT_STORE_BYTES,
-        "include_dashboard": False,
-    }
-    logging.getLogger("ray").setLevel(logging.ERROR)  # ray.init warns before it applies logging_level
+def started_here(start: Callable[[], Started]) -> Started:
+    """What `start` gives, which starts Ray on this machine; it is called again when that takes Ray too long.
+
+    What an attempt that failed has left of processes is ended.
+
+    Raises:
+      DeviceError: if Ray has not started in time after several attempts.
+    """
+    this = psutil.Process()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            ray.init(
-                address=address or "local",
-                **({} if address else here),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": dict(environment)},
-            )
-        except (AuthenticationError, ConnectionError) as error:
-            if address is None:
-                raise
-            raise DeviceError(
-                f"RAY_ADDRESS: wanted to join the Ray cluster at {address}, found that it does not let this "
-                f"process in ({first_line(error)}); most often the token is missing or another one: set "
-                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to what the cluster was "
-                "started with"
-            ) from error
-        except Exception as error:
-            # Ray gives a new node 30 s and has no class of its own for one that needs longer.
-            if type(error) is not Exception:
-                raise
-            raise DeviceError(
-                f"--workers: wanted Ray to start, found that it did not in time ({first_line(error)}); most "
-                "often the machine is too busy: run the same command again, or without Ray by --workers 0"
-            ) from error
+        for attempt in range(1, STARTS + 1):
+            before = this.children(recursive=True)
+            try:
+                return start()
+            except BaseException as error:
+                if not ray.is_initialized():
+                    _end([child for child in this.children(recursive=True) if child not in before])
+                if not _is_late(error):
+                    raise
+                reason = first_line(error)
+            gc.collect()  # Ray's objects for the processes just ended remark on those when they go
+            logger.warning("Ray did not start in time (%s); attempt %d of %d", reason, attempt, STARTS)
+    raise DeviceError(
+        f"--workers: wanted Ray to start, found that it did not in time, {STARTS} times ({reason}); most "
+        "often the machine is too busy: run the same command again, or without Ray by --workers 0"
+    )
+
+
+def _is_late(error: BaseException) -> bool:
+    """Ray has no class of its own for a node, or for its control service, that needs too long."""
+    return type(error) is Exception or (type(error) is RuntimeError and "Timed out" in str(error))
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=SECONDS_TO_END)
+
+
+def _start(workers: int, gpus: bool, environment: Mapping[str, str]) -> None:
+    """Starts Ray on this machine, with room for so many workers."""
+    ray.init(
+        address="local",
+        num_cpus=workers,
+        num_gpus=workers if gpus else 0,
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        **_common(environment),
+    )
+
+
+def _join(address: str, environment: Mapping[str, str]) -> None:
+    """Joins a cluster.
+
+    Raises:
+      DeviceError: if nothing listens there, or it does not let this process in.
+    """
+    ray_environment.require_reachable(address)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(address=address, **_common(environment))
+    except (AuthenticationError, ConnectionError) as error:
+        raise DeviceError(
+            f"RAY_ADDRESS: wanted to join the Ray cluster at {address}, found that it does not let this "
+            f"process in ({first_line(error)}); most often the token is missing or another one: set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to what the cluster was "
+            "started with"
+        ) from error
+
+
+def _common(environment: Mapping[str, str]) -> dict[str, Any]:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # ray.init warns before it applies logging_level
+    return {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": dict(environment)},
+    }

@@ -49,6 +49,8 @@ def cluster():
     """A head without room for work, as in Kubernetes, and one node with one core."""
     from ray.cluster_utils import Cluster
 
+    from lfads_worker.execution.ray_cluster import started_here
+
     folder = tempfile.mkdtemp(prefix="alt-", dir="/tmp")  # a short name: sockets lie in it
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
@@ -57,8 +59,8 @@ def cluster():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("SLOW_MARK", f"{folder}/slow")
         head = {"num_cpus": 0, "include_dashboard": False, **STORE}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        cluster.first = cluster.add_node(num_cpus=1, **STORE)
+        cluster = started_here(lambda: Cluster(initialize_head=True, head_node_args=head))
+        cluster.first = started_here(lambda: cluster.add_node(num_cpus=1, **STORE))
         yield cluster
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
@@ -152,18 +154,3 @@ def test_who_waits_for_workers_is_told_for_what_and_can_be_stopped(cluster, monk
         list(pool.train(tasks(2), ignore))
     assert len(asked) == 2
     assert "wanted 1, each with one free GPU on Ray" in caplog.text
-
-
-def test_a_ray_that_does_not_start_in_time_is_a_sentence(monkeypatch):
-    import ray
-
-    from lfads_worker.execution.ray_pool import RayPool
-
-    def time_out(**options):
-        raise Exception("The current node timed out during startup. This could happen because")
-
-    monkeypatch.setattr(ray, "init", time_out)
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "5" * 64)
-
-    with pytest.raises(DeviceError, match=r"did not in time \(The current node timed out .* --workers 0"):
-        RayPool(ToyTrainer(), workers=1)
