@@ -42,8 +42,10 @@ def pytest_collection_modifyitems(items):
         if "storage_emulator" in names:
             item.add_marker(pytest.mark.gcs)
         item.add_marker(pytest.mark.xdist_group(_company(item)))
-    # The longest first: what uses a cluster, mostly waiting, beside everything else.
-    items.sort(key=lambda item: (*WAITING, _company(item)).index(_company(item)))
+    # The longest first: what uses a cluster, mostly waiting, beside everything else; last what takes no time.
+    long = {_company(item) for item in items if any(map(item.get_closest_marker, ("slow", "ray", "gcs")))}
+    order = {company: place for place, company in enumerate(WAITING)}
+    items.sort(key=lambda item: (order.get(_company(item), len(order)), _company(item) not in long))
 
 
 def pytest_collection_finish(session):

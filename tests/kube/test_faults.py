@@ -24,7 +24,7 @@ from kube.storage import SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-POPULATION = {"generations": 24, "epochsPerGeneration": 100, "stopping": {"patience": 24}}
+POPULATION = {"generations": 24, "epochsPerGeneration": 25, "stopping": {"patience": 24}}
 # A generation takes so long to commit; the last ones wait for the faults to be over.
 SECONDS, LAST = 4, 18
 # Of a run that takes a single fault: long enough to be hit in the middle.

@@ -24,7 +24,7 @@ from kube.wrong_runs import wrong_runs_are_applied
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-POPULATION = {"generations": 60, "epochsPerGeneration": 50, "stopping": {"patience": 60}}
+POPULATION = {"generations": 60, "epochsPerGeneration": 10, "stopping": {"patience": 60}}
 BLOCKS = {"population": POPULATION, "output": {"report": True}}
 # A generation takes so long to commit; the last ones wait for the faults to be over.
 SECONDS, LAST = 6, 50

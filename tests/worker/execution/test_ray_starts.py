@@ -23,16 +23,14 @@ def test_a_ray_that_never_starts_in_time_is_a_sentence(monkeypatch):
         raise Exception("The current node timed out during startup. This could happen because")
 
     monkeypatch.setattr(ray, "init", time_out)
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "5" * 64)
 
     with pytest.raises(DeviceError, match=r"3 times \(The current node timed out .* --workers 0"):
         RayPool(ToyTrainer(), workers=1)
 
 
-def test_a_ray_that_does_not_start_in_time_is_ended_and_started_again(monkeypatch, caplog):
+def test_a_ray_that_does_not_start_in_time_is_ended_and_started_again(caplog):
     from lfads_worker.execution.ray_pool import RayPool
 
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "5" * 64)
     this, stopped = psutil.Process(), []
     before = this.children()
     task = CohortTask(
