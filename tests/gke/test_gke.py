@@ -152,7 +152,7 @@ def test_a_lost_reply_that_nobody_can_look_up_is_told_and_adopted_later(ask, pro
     project.fault("CreateNodePool", reply_lost())
     project.fault("GetNodePool", error("UNAVAILABLE"), times=50)
     with pytest.raises(CloudUnavailableError):
-        ask(lambda gke: gke.create(pool()), timeout_seconds=0.5)
+        ask(lambda gke: gke.create(pool()), timeout_seconds=3)
     project.faults_over()
     ask(lambda gke: gke.create(pool()))
 
@@ -338,9 +338,9 @@ def test_reading_gives_up_when_google_stays_away(ask, project):
 
 
 def test_a_request_that_arrives_after_we_gave_it_up_is_adopted(ask, project, pool):
-    project.fault("CreateNodePool", slow(0.4))
-    with pytest.raises(CloudUnavailableError):
-        ask(lambda gke: gke.create(pool()), timeout_seconds=0.2)
+    project.fault("CreateNodePool", slow(6))
+    with pytest.raises(CloudUnavailableError):  # a busy machine needs a second to connect
+        ask(lambda gke: gke.create(pool()), timeout_seconds=3)
     wait_until(lambda: project.pools)
     ask(lambda gke: gke.create(pool()))
 

@@ -159,12 +159,15 @@ class Cluster:
     def audit_log(self) -> Path:
         return self._place.audit_log
 
-    def audited(self, actor: str | None = None) -> list[dict[str, Any]]:
-        """What the API server was asked so far, by whom and with which answer, in its order."""
-        user = _ACTORS[actor][0] if actor else None
+    def audited(self, actor: str | None = None, *, user: str | None = None) -> list[dict[str, Any]]:
+        """What the API server was asked so far, by whom and with which answer, in its order.
+
+        Of everybody unless an actor of ours or a user's name is given. Who was refused as unknown has none.
+        """
+        user = _ACTORS[actor][0] if actor else user
         lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
         events = (json.loads(line) for line in lines if line.endswith("}"))  # the last may be half written
-        return [event for event in events if user in (None, event["user"]["username"])]
+        return [event for event in events if user in (None, event["user"].get("username"))]
 
     def add_actor(self, actor: str, *, user: str, groups: Sequence[str] = ()) -> Path:
         """An identity by client certificate; its kubeconfig."""

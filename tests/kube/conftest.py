@@ -17,7 +17,7 @@
                                         finished process with .stdout and .stderr; stdin may be text, an
                                         object (a dict) or several, which then go in as JSON
     cluster.apply(*objects, actor="admin")              server-side apply
-    cluster.audited(actor=None)         audit events so far (dicts: user, verb, objectRef, requestURI, ...)
+    cluster.audited(actor, user=)       audit events so far (dicts: user, verb, objectRef, requestURI, ...)
     cluster.add_node(name, cpu="8", memory="32Gi", labels={}, taints=[], **{"nvidia.com/gpu": "1"})
                                         a KWOK node, Ready when it returns: pods on it "run" at once
     cluster.remove_node(name)

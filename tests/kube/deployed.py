@@ -72,7 +72,7 @@ class Deployed:
 
     def refused(self):
         user = f"system:serviceaccount:{NAMESPACE}:{FULL_NAME}"
-        asked = (event for event in self.cluster.audited() if event["user"]["username"] == user)
+        asked = self.cluster.audited(user=user)
         return [event["requestURI"] for event in asked if event["responseStatus"].get("code") == 403]
 
 

@@ -1,6 +1,9 @@
 """The control plane of the tests is real: each part does what the others and our operator need."""
 
 import json
+import ssl
+import urllib.error
+import urllib.request
 
 import pytest
 from kubernetes import client
@@ -213,3 +216,15 @@ def test_the_audit_log_says_who_asked_for_what(cluster, namespace):
         if event.get("objectRef", {}).get("namespace") == namespace
     ]
     assert ("list", "pods", 200) in asked
+
+
+def test_the_audit_log_is_read_though_somebody_unknown_has_asked(cluster):
+    before = len(cluster.audited())
+    authority = ssl.create_default_context(cafile=cluster.client().configuration.ssl_ca_cert)
+    asked = urllib.request.Request(
+        f"{cluster.url}/api", headers={"Authorization": "Bearer of-a-pod-long-gone"}
+    )
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(asked, context=authority, timeout=30)
+
+    assert [event for event in cluster.audited()[before:] if not event["user"]]

@@ -128,7 +128,7 @@ def test_an_operator_with_rights_in_one_namespace_serves_that_namespace(cluster,
     run.delete()
     eventually(lambda: not run.left(), seconds=90)
     assert "ERROR" not in operator.log.read_text()
-    events = [event for event in cluster.audited() if event["user"]["username"] == user]
+    events = cluster.audited(user=user)
     assert [event["requestURI"] for event in events if event["responseStatus"].get("code") == 403] == [
         event["requestURI"] for event in events if "customresourcedefinitions" in event["requestURI"]
     ]

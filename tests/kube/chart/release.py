@@ -117,7 +117,7 @@ class Release:
     def asked(self):
         """What its operator asked the API server."""
         user = f"system:serviceaccount:{self.namespace}:{FULL_NAME}"
-        return [event for event in self.cluster.audited() if event["user"]["username"] == user]
+        return self.cluster.audited(user=user)
 
 
 def of_version(version, folder):
