@@ -18,6 +18,7 @@ MANY_BINS = 100  # beyond, published implementations ran out of memory and learn
 FEW_TRAINING_TRIALS = 50
 LOW_RATE = 0.5  # spikes/s: one spike in two seconds says little about a bin
 HIGH_RATE = 500.0  # spikes/s: no neuron keeps this up; the bin width is probably wrong
+HIGH_MEAN_RATE = 100.0  # spikes/s: nor does a population this
 RATES_RATIO = 1.5  # true rates and counts should agree on average
 SHOWN = 10  # neurons named in a sentence
 
@@ -185,11 +186,16 @@ def _warn_of_neurons(
         )
     quiet = [int(i) for i in np.flatnonzero((rates > 0) & (rates < LOW_RATE))]
     if counts and quiet:
-        warnings.append(
-            f"less than {LOW_RATE:g} spikes/s from {_these(quiet)}; consider leaving out what is so quiet"
+        cure = (
+            "check data.binWidthMs"
+            if 2 * len(quiet) > len(rates)
+            else "consider leaving out what is so quiet"
         )
+        warnings.append(f"less than {LOW_RATE:g} spikes/s from {_these(quiet)}; {cure}")
     if counts and rates.max() > HIGH_RATE:
         warnings.append(f"a neuron fires {rates.max():.0f} spikes/s on average; check data.binWidthMs")
+    elif counts and rates.mean() > HIGH_MEAN_RATE:
+        warnings.append(f"neurons fire {rates.mean():.0f} spikes/s on average; check data.binWidthMs")
     return warnings
 
 

@@ -29,9 +29,15 @@ def conditions(neighbours: Container) -> tuple[Mapping[str, NDArray[np.int64]], 
         if name not in neighbours:
             continue
         values = _one_per_trial(neighbours.read(name))
-        if values is not None:
-            return {name: condition_numbers(name, values)}, notes
-        notes.append(f"{name} is not one number or word per trial and was left aside")
+        if values is None or values.dtype.kind not in "USbiuf":
+            notes.append(
+                f"{name} is not one number or word per trial and was left aside; save a vector of numbers, "
+                "or a cell array of words"
+            )
+        elif values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+            notes.append(f"{name} has NaN or infinite values and was left aside; give every trial a number")
+        else:
+            return {name: condition_numbers(values)}, notes
     return {}, notes
 
 

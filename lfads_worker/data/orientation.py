@@ -7,8 +7,9 @@ therefore nothing is guessed silently. In this order:
 1. `data.layout`, where the user set it; a length in the file that cannot be then is an error.
 2. The convention: MATLAB files hold neurons x time x trials, Python's hold trials x time x neurons.
 3. Hard evidence against the convention (something with one entry per trial fits only the other axis) refuses.
-4. Without any hard evidence the counts themselves are asked: neurons differ in rate several-fold, trials and
-   bins much less. Where another axis varies far more than the one the convention calls neurons, it refuses.
+4. Where nothing in the file says which axis is which, the counts themselves are asked: neurons differ in
+   rate several-fold, trials and bins much less. Where another axis varies far more than the one the
+   convention calls neurons, it refuses. Evidence for trials leaves time and neurons to be told apart so.
 5. Else the convention stands, and the sentence says what confirmed it, or that nothing did.
 
 Pure: arrays and sentences in, a decision or a refusal out.
@@ -47,10 +48,17 @@ FEWEST_COUNTS = 10
 
 @dataclass(frozen=True)
 class Evidence:
-    """Something with one entry per trial: what it is, and which outer axes (0, 2) it fits."""
+    """What speaks for an axis being trials.
+
+    Attributes:
+      sentence: what it is.
+      fits: the outer axes (0, 2) that could be trials.
+      tells_time: it says also which of the other axes is time.
+    """
 
     sentence: str
     fits: frozenset[int]
+    tells_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,11 @@ def pair_evidence(
 def require_three_axes(name: str, array: Array) -> None:
     if array.ndim == 3:
         return
+    alone = "; a single trial has an axis of length 1 too, in MATLAB a cell: spikes = {spikes}"
     raise DataError(
         f"{name}: three axes are wanted (data.layout NeuronsTimeTrials or TrialsTimeNeurons), "
         f"{sizes(array.shape)} was found; cut the recording into equally long trials and stack them"
+        + (alone if array.ndim == 2 else "")
     )
 
 
@@ -146,10 +156,21 @@ def decide(
             f"which makes the {ORDINALS[2 - axis]} axis trials; set data.layout to say which it is"
         )
     by_convention = f"{IN_WORDS[convention]}, the convention of {kind}"
-    decisive = [item.sentence for item in evidence if item.fits == {axis}]
+    plain, certain = spreads(array)
+    neurons_axis = 2 - axis
+    decisive = [item for item in evidence if item.fits == {axis}]
+    if not any(item.tells_time for item in decisive):
+        others = [1] if decisive else [1, axis]
+        suspect = max(others, key=lambda other: certain[other])
+        if certain[suspect] > SUSPICIOUS_RATIO * plain[neurons_axis] + SUSPICIOUS_FLOOR:
+            raise _refused(name, array, convention, kind, suspect)
     if decisive:
-        return Orientation(convention, f"{by_convention}; confirmed: {decisive[0]}", True)
-    return _by_spread(name, array, convention, kind, by_convention)
+        return Orientation(convention, f"{by_convention}; confirmed: {decisive[0].sentence}", True)
+    if certain[neurons_axis] > SUSPICIOUS_RATIO * max(plain[1], plain[axis]) + SUSPICIOUS_FLOOR:
+        return Orientation(
+            convention, f"{by_convention}; confirmed: only that axis varies in rate like neurons do", True
+        )
+    return Orientation(convention, f"{by_convention}; nothing in the file confirms it", False)
 
 
 def _as_asked(name: str, found: str, asked: Layout, evidence: Sequence[Evidence]) -> Orientation:
@@ -162,28 +183,17 @@ def _as_asked(name: str, found: str, asked: Layout, evidence: Sequence[Evidence]
     return Orientation(asked, f"{IN_WORDS[asked]}, as data.layout says", True)
 
 
-def _by_spread(name: str, array: Array, convention: Layout, kind: str, by_convention: str) -> Orientation:
-    neurons_axis = 2 - TRIALS_AXIS[convention]
-    plain, certain = spreads(array)
-    limit = SUSPICIOUS_RATIO * plain[neurons_axis] + SUSPICIOUS_FLOOR
-    suspect = int(np.argmax(certain))
-    if suspect != neurons_axis and certain[suspect] > limit:
-        advice = (
-            "bring time to the middle axis, or set data.layout if it is there"
-            if suspect == 1
-            else "set data.layout to say which it is"
-        )
-        raise DataError(
-            f"{name}: {IN_WORDS[convention]} is wanted in {kind}, "
-            f"{name} is {sizes(array.shape)} and its {ORDINALS[suspect]} axis varies "
-            f"in rate like neurons do, the {ORDINALS[neurons_axis]} hardly; {advice}"
-        )
-    others = np.delete(plain, neurons_axis)
-    if certain[neurons_axis] > SUSPICIOUS_RATIO * others.max() + SUSPICIOUS_FLOOR:
-        return Orientation(
-            convention, f"{by_convention}; confirmed: only that axis varies in rate like neurons do", True
-        )
-    return Orientation(convention, f"{by_convention}; nothing in the file confirms it", False)
+def _refused(name: str, array: Array, convention: Layout, kind: str, suspect: int) -> DataError:
+    advice = (
+        "bring time to the middle axis, or set data.layout if it is there"
+        if suspect == 1
+        else "set data.layout to say which it is"
+    )
+    return DataError(
+        f"{name}: {IN_WORDS[convention]} is wanted in {kind}, {name} is {sizes(array.shape)} and its "
+        f"{ORDINALS[suspect]} axis varies in rate like neurons do, the "
+        f"{ORDINALS[2 - TRIALS_AXIS[convention]]} hardly; {advice}"
+    )
 
 
 def spreads(counts: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -55,10 +55,19 @@ def _prepare(
         )
     spikes = rebin(recording.spikes, factor, mean=not counts)
     trials, time, neurons = spikes.shape
-    _require_bins(time, "bins", width)
+    if time < FEWEST_BINS:
+        raise DataError(
+            f"data: trials of {FEWEST_BINS} bins or more are wanted, {time} of {width:g} ms found, from "
+            f"{bins} of {width / factor:g} ms in the file; check that width and the order of the axes, use "
+            "longer trials, or a smaller data.rebinMs"
+        )
     held_in = neurons - _held_out(recording, data, neurons)
     encoded = time - _forward(recording, data, time, factor)
-    _require_bins(encoded, "encoded bins", width)
+    if encoded < FEWEST_BINS:
+        raise DataError(
+            f"data: trials of {FEWEST_BINS} encoded bins or more are wanted, {encoded} of {width:g} ms "
+            "found; use longer trials, or a smaller data.rebinMs or data.forwardBins"
+        )
     return SpikeData(
         spikes=spikes,
         train=split.train,
@@ -137,14 +146,6 @@ def split_trials(trials: int, validation: "ValidationSplit") -> Split:
         share = f"{validation.fraction:g} of the trials for validation"
         sentence = f"{share}, drawn from seed {validation.seed} (data.validation)"
     return Split(numbers[~is_valid], numbers[is_valid], sentence)
-
-
-def _require_bins(bins: int, kind: str, width: float) -> None:
-    if bins < FEWEST_BINS:
-        raise DataError(
-            f"data: trials of {FEWEST_BINS} {kind} or more are wanted, {bins} of {width:g} ms found; "
-            "use longer trials, or a smaller data.rebinMs or data.forwardBins"
-        )
 
 
 def _require_trials(split: Split) -> None:

@@ -67,7 +67,7 @@ def stated_layout(container: Container) -> tuple[Evidence, ...]:
     """The layout that a file of ours states about itself."""
     stated = container.attributes.get("layout")
     fits = {"TrialsTimeNeurons": 0, "NeuronsTimeTrials": 2}.get(str(stated))
-    return () if fits is None else (Evidence(f"the file says {stated}", frozenset({fits})),)
+    return () if fits is None else (Evidence(f"the file says {stated}", frozenset({fits}), tells_time=True),)
 
 
 def whole_numbers(name: str, values: Value) -> NDArray[np.int64]:
@@ -83,12 +83,15 @@ def whole_numbers(name: str, values: Value) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
-def condition_numbers(name: str, values: Value) -> NDArray[np.int64]:
-    """One whole number per trial; names become their place in alphabetical order."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "US":
-        return whole_numbers(name, values)
-    _, numbers = np.unique(values.reshape(-1), return_inverse=True)
-    return numbers.reshape(-1).astype(np.int64)
+def condition_numbers(values: Array) -> NDArray[np.int64]:
+    """Whole numbers as they are; of words or fractions (angles, say) their place among the sorted ones.
+
+    Args:
+      values: [trials], none of them NaN or infinite.
+    """
+    if values.dtype.kind in "US" or (values.dtype.kind == "f" and np.any(values != np.floor(values))):
+        _, values = np.unique(values, return_inverse=True)
+    return values.astype(np.int64)
 
 
 def per_bin(name: str, rates: Array, conversion_factor: float | None) -> tuple[Array, list[str]]:

@@ -30,7 +30,7 @@ def read_single(container: Container, data: "DataSpec") -> Recording:
         name = _choose(neighbours, None, within=name)
         value = neighbours.read(name)
     if isinstance(value, Struct):
-        value, neighbours = _columns(name, value, container)
+        value, neighbours = _columns(name, value, container, None)
     recording = _assemble(name, value, neighbours, data)
     if recording.bin_width_ms is not None:
         return recording
@@ -41,26 +41,32 @@ def _choose(container: Container, variable: str | None, within: str | None = Non
     if variable is not None:
         if variable in container or variable.split(".")[0] in container:
             return variable
-        raise DataError(f"data.variable: {variable} is wanted, {container.holds()}; name one of these")
+        of_it = f" of {within}" if within else ""
+        raise DataError(f"data.variable: {variable}{of_it} is wanted, {container.holds()}; name one of these")
     for name in SPIKES_NAMES:
         if name in container:
             return name
     place = within or container.kind
     raise DataError(
         f"data.variable: {', '.join(SPIKES_NAMES[:-1])} or {SPIKES_NAMES[-1]} is wanted in {place}, "
-        f"{container.holds()}; name the variable with the spikes"
+        f"{container.holds()}; name the variable with the spikes" + (f", as {within}.NAME" if within else "")
     )
 
 
 def _look_up(container: Container, name: str) -> tuple[Value, Container]:
-    """The variable and what lies beside it; dots lead into MATLAB structs, slashes into HDF5 groups."""
+    """The variable and what lies beside it; dots lead into MATLAB structs, slashes into HDF5 groups.
+
+    In a struct array with an element per trial the last name is that of the spikes' field.
+    """
     if name in container:
         group, slash, _ = name.rpartition("/")
         return container.read(name), _group(container, group) if slash else container
     first, *rest = name.split(".")
     value, path = container.read(first), first
     neighbours = container
-    for field in rest:
+    for depth, field in enumerate(rest, start=1):
+        if isinstance(value, Struct) and len(value.elements) > 1 and depth == len(rest):
+            return _columns(path, value, container, field)
         if not isinstance(value, Struct) or len(value.elements) != 1:
             raise DataError(
                 f"data.variable: {name} is wanted, {path} is {describe(value)}; name a variable of the file"
@@ -95,8 +101,15 @@ def _fields(container: Container, fields: Mapping[str, Value]) -> Container:
     return Container(container.kind, container.matlab_axes, listing, fields.__getitem__)
 
 
-def _columns(name: str, trials: Struct, container: Container) -> tuple[Value, Container]:
-    """The spikes' column of a struct array with an element per trial, and all columns beside it."""
+def _columns(name: str, trials: Struct, container: Container, field: str | None) -> tuple[Value, Container]:
+    """The spikes' column of a struct array with an element per trial, and all columns beside it.
+
+    Args:
+      name: of the struct array.
+      trials: the struct array.
+      container: the file.
+      field: of the spikes, where `data.variable` names it.
+    """
     if not trials.elements:
         raise DataError(
             f"{name}: an element per trial is wanted, an empty struct was found; save the trials in it"
@@ -105,8 +118,7 @@ def _columns(name: str, trials: Struct, container: Container) -> tuple[Value, Co
         key: Cell(tuple(element[key] for element in trials.elements)) for key in trials.elements[0]
     }
     neighbours = _fields(container, columns)
-    spikes = columns[_choose(neighbours, None, within=f"struct array {name}")]
-    return spikes, neighbours
+    return columns[_choose(neighbours, field, within=name)], neighbours
 
 
 def _assemble(name: str, value: Value, neighbours: Container, data: "DataSpec") -> Recording:

@@ -44,6 +44,12 @@ def stack(name: str, items: Sequence[Value], time_first: bool = False) -> Array:
     neurons = {trial.shape[1 if time_first else 0] for trial in trials}
     bins = {trial.shape[0 if time_first else 1] for trial in trials}
     each = "time x neurons" if time_first else "neurons x time"
+    values = [trial.size for trial in trials]
+    if len(set(values)) > 1 and all(min(trial.shape) <= 1 for trial in trials):
+        raise DataError(
+            f"{name}: {each} in each trial is wanted, lists of {min(values)} to {max(values)} values were "
+            "found; if they are spike times, count them in bins first (histcounts)"
+        )
     if len(neurons) > 1:
         raise DataError(
             f"{name}: {each} with the same neurons in each trial is wanted, {min(neurons)} to {max(neurons)} "

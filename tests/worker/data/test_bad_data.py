@@ -156,7 +156,29 @@ BAD = [
         "a.mat",
         {"D": [{"x": 1.0}, {"x": 2.0}]},
         {"variable": "D"},
-        "is wanted in struct array D, it holds x (a cell array of 2); name the variable with the spikes",
+        "is wanted in D, it holds x (a cell array of 2); name the variable with the spikes, as D.NAME",
+    ),
+    (
+        "struct array without that field",
+        "a.mat",
+        {"D": [{"x": 1.0}, {"x": 2.0}]},
+        {"variable": "D.counts"},
+        "data.variable: counts of D is wanted, it holds x (a cell array of 2); name one of these",
+    ),
+    (
+        "spike times",
+        "a.mat",
+        {"spikes": [np.array([[0.1, 0.2]]), np.array([[0.3]])]},
+        {},
+        "spikes: neurons x time in each trial is wanted, lists of 1 to 2 values were found; "
+        "if they are spike times, count them in bins first (histcounts)",
+    ),
+    (
+        "one trial of MATLAB",
+        "a.mat",
+        {"spikes": SPIKES[0]},
+        {},
+        "stack them; a single trial has an axis of length 1 too, in MATLAB a cell: spikes = {spikes}",
     ),
     (
         "two recordings",
@@ -389,8 +411,8 @@ BAD = [
         "a.npz",
         {"spikes": SPIKES},
         {"rebin_ms": 80.0},
-        "data: trials of 2 bins or more are wanted, 1 of 80 ms found; "
-        "use longer trials, or a smaller data.rebinMs or data.forwardBins",
+        "data: trials of 2 bins or more are wanted, 1 of 80 ms found, from 8 of 10 ms in the file; "
+        "check that width and the order of the axes, use longer trials, or a smaller data.rebinMs",
     ),
     (
         "no bin left",

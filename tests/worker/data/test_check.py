@@ -125,6 +125,14 @@ def test_quiet_neurons_and_impossible_rates_are_warned_of():
     )
 
 
+def test_rates_that_no_population_has_point_to_the_bin_width():
+    fast = check(recording(bin_width_ms=1.0)).warnings
+    slow = check(recording(bin_width_ms=1000.0)).warnings
+
+    assert any("neurons fire 30" in warning and "check data.binWidthMs" in warning for warning in fast)
+    assert any("from 6 neurons" in warning and "check data.binWidthMs" in warning for warning in slow)
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [

@@ -41,7 +41,17 @@ def test_conditions_of_another_kind_are_left_aside_with_a_note():
     found, notes = companions.conditions(beside(condition=np.ones((5, 3))))
 
     assert found == {}
-    assert notes == ["condition is not one number or word per trial and was left aside"]
+    assert notes == [
+        "condition is not one number or word per trial and was left aside; save a vector of numbers, "
+        "or a cell array of words"
+    ]
+
+
+def test_conditions_with_nan_are_left_aside_and_train_all_the_same():
+    found, notes = companions.conditions(beside(condition=np.array([0.0, np.nan, 1.0])))
+
+    assert found == {}
+    assert notes == ["condition has NaN or infinite values and was left aside; give every trial a number"]
 
 
 def test_true_rates_are_turned_and_converted_like_the_spikes():

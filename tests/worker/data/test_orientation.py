@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lfads_worker.data.orientation import (
     TRIALS_AXIS,
+    Evidence,
     Orientation,
     decide,
     length_evidence,
@@ -128,6 +129,26 @@ def test_a_list_of_trials_wins_over_the_look_of_the_counts():
         decide("x", wrong_looking, "Auto", "NeuronsTimeTrials", "a MATLAB file")
     evidence = [length_evidence("condition", 20, wrong_looking.shape)]
     assert decide("x", wrong_looking, "Auto", "NeuronsTimeTrials", "a MATLAB file", evidence).confirmed
+
+
+@pytest.mark.parametrize("convention", LAYOUTS)
+def test_a_list_of_trials_does_not_say_which_axis_is_time(convention):
+    right, wrong = recording(), recording().transpose(0, 2, 1)
+    if convention == "NeuronsTimeTrials":
+        right, wrong = right.transpose(2, 1, 0), wrong.transpose(2, 1, 0)
+    evidence = [length_evidence("condition", 60, right.shape)]
+
+    assert decide("x", right, "Auto", convention, "a file", evidence).confirmed
+    with pytest.raises(DataError, match=r"its middle axis varies in rate like neurons do.*bring time"):
+        decide("x", wrong, "Auto", convention, "a file", evidence)
+    assert decide("x", wrong, convention, convention, "a file", evidence).confirmed
+
+
+def test_a_file_that_states_its_layout_is_believed():
+    stated = Evidence("the file says TrialsTimeNeurons", frozenset({0}), tells_time=True)
+
+    wrong_looking = recording().transpose(0, 2, 1)
+    assert decide("x", wrong_looking, "Auto", "TrialsTimeNeurons", "an HDF5 file", [stated]).confirmed
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 5))

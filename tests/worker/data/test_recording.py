@@ -27,9 +27,11 @@ def test_a_matrix_is_not_a_list():
         whole_numbers("inds", np.ones((2, 2)))
 
 
-def test_condition_names_are_numbered_alphabetically():
-    assert condition_numbers("condition", np.array(["right", "left", "right"])).tolist() == [1, 0, 1]
-    assert condition_numbers("condition", np.array([7, 5, 7])).tolist() == [7, 5, 7]
+def test_condition_names_are_numbered_alphabetically_and_angles_by_size():
+    assert condition_numbers(np.array(["right", "left", "right"])).tolist() == [1, 0, 1]
+    assert condition_numbers(np.array([45, 22.5, 45, 0])).tolist() == [2, 1, 2, 0]
+    assert condition_numbers(np.array([7, 5, 7])).tolist() == [7, 5, 7]
+    assert condition_numbers(np.array([7.0, 5.0, 7.0])).tolist() == [7, 5, 7]
 
 
 def test_rates_are_divided_by_the_conversion_factor():

@@ -64,6 +64,17 @@ def test_a_struct_array_of_trials_is_read(load, make_counts, name):
 
 
 @pytest.mark.parametrize("name", MATLAB_FILES)
+def test_the_spikes_of_a_struct_array_may_have_another_name(load, make_counts, name):
+    spikes = make_counts()
+    trials = [{"counts": trial.T, "condition": float(i)} for i, trial in enumerate(spikes)]
+
+    data = load(name, {"D": trials}, variable="D.counts")
+
+    assert np.array_equal(data.spikes, spikes)
+    assert data.conditions.tolist() == list(range(len(spikes)))
+
+
+@pytest.mark.parametrize("name", MATLAB_FILES)
 def test_a_bin_width_beside_the_struct_array_counts(load, make_counts, name):
     trials = [{"spikes": trial.T} for trial in make_counts()]
 
