@@ -80,7 +80,6 @@ class Commits:
                 for name in written:  # room for whatever comes next
                     self._store.delete(name)
             raise OutputError(f"{error} ({safe(self.generation)})") from error
-        self.sweep()
 
     def _commit(self, position: Position, written: list[str]) -> None:
         started = time.monotonic()
@@ -107,8 +106,9 @@ class Commits:
         put(NAMES.copy_of(log_name), logs)
         document = records.to_document(position, lease, checkpoints, best, log)
         record_name, content = NAMES.generation_record(generation), document.to_bytes()
-        record = self._create(record_name, content, written)
-        self._create(NAMES.copy_of(record_name), content, written)
+        record = self._create(record_name, content)
+        self._create(NAMES.copy_of(record_name), content)
+        listed = self._listed()
         # From here on the generation may be committed, even if the answer says that writing failed.
         written.clear()
         self.hold.renew(
@@ -129,34 +129,58 @@ class Commits:
             given_up=(),
         )
         self._documents.append(document)
+        self._remove(self._superfluous(listed))
 
-    def _create(self, name: str, content: bytes, written: list[str]) -> StoredFile:
-        """Writes what has no driver in its name."""
+    def _create(self, name: str, content: bytes) -> StoredFile:
+        """Writes what has no driver in its name; it may be another driver's by the time this one fails."""
         try:
-            file = checkpoint.put(self._store, name, content, Expected.NOTHING)
+            return checkpoint.put(self._store, name, content, Expected.NOTHING)
         except ConflictError:
             # Given up, or left by a driver that was killed, or superseded, before it was committed.
             self.hold.renew()
             stale = self._store.read(name).version
-            file = checkpoint.put(self._store, name, content, stale)
-        written.append(name)
-        return file
+            return checkpoint.put(self._store, name, content, stale)
 
     def sweep(self) -> None:
         """Removes what no kept generation needs: old checkpoints, and what killed drivers have left.
 
-        Nothing as long as generations are given up: what is damaged today may be put back tomorrow.
+        Raises:
+          FencedError: if another driver has taken the run over; all that is there is its own then.
+        """
+        superfluous = self._superfluous(self._listed())
+        if superfluous:
+            self.hold.renew()
+            self._remove(superfluous)
+
+    def _listed(self) -> list[str]:
+        """What there is of generations.
+
+        To be asked for before the hold is renewed: a driver that comes later writes only once it has the
+        manifest, so what was listed before this one renewed it is not that one's.
+        """
+        try:
+            return [*self._store.names("checkpoints/"), *self._store.names("generations/")]
+        except StoreError as error:
+            logger.warning("old checkpoints stay where they are: %s", error)
+            return []
+
+    def _superfluous(self, listed: list[str]) -> list[str]:
+        """Which of these no kept generation needs.
+
+        None as long as generations are given up: what is damaged today may be put back tomorrow.
         """
         if self.manifest.given_up:
-            return
+            return []
         for_ever = {document.log.name for document in self._documents}
         for_ever |= {entry.record.name for entry in self.manifest.generations}
         needed = {file.name for document in self._documents[-self._keep :] for file in document.states}
         needed |= for_ever | {NAMES.copy_of(name) for name in for_ever}
+        return [name for name in listed if name not in needed]
+
+    def _remove(self, names: list[str]) -> None:
         try:
-            for name in (*self._store.names("checkpoints/"), *self._store.names("generations/")):
-                if name not in needed:
-                    self._store.delete(name)
+            for name in names:
+                self._store.delete(name)
         except StoreError as error:
             logger.warning("old checkpoints stay where they are: %s", error)
 

@@ -16,6 +16,7 @@ from lfads_worker.errors import FencedError, OutputError, RecordingChangedError
 from lfads_worker.execution.cohorts import cut
 from lfads_worker.execution.serial import SerialPool
 from lfads_worker.execution.toy import ToyTrainer
+from lfads_worker.results import resume
 from lfads_worker.results.checkpoint import recognise
 from lfads_worker.results.takeover import take_over
 
@@ -533,6 +534,44 @@ class TestFencing:
         with pytest.raises(FencedError):
             first.hold.renew()
         assert store.files == before
+
+    def test_a_driver_superseded_while_it_starts_removes_nothing(
+        self, run, store, undisturbed, killed, monkeypatch
+    ):
+        store.fault = kill_at(30, killed, "after")
+        with pytest.raises(killed):
+            drive(run, store)
+        store.fault = lambda number, name: None
+        restore = resume.restore
+
+        def slowly(*arguments):
+            monkeypatch.undo()
+            restored = restore(*arguments)
+            drive(run, store)  # another driver, from here to the end
+            return restored
+
+        monkeypatch.setattr(resume, "restore", slowly)
+        with pytest.raises(FencedError):
+            hold(run, store)
+
+        assert manifest_of(store).generation == 3
+        assert_same(drive(run, store), undisturbed)
+        assert all(entry.record.name in store.files for entry in manifest_of(store).generations)
+
+    def test_a_driver_superseded_while_it_commits_removes_no_record(self, run, store):
+        first = hold(run, store)
+
+        def outage(number, name):
+            if name == "generations/000001.copy.json":
+                store.fault = lambda number, name: None
+                drive(run, store)  # another driver, while this one is without the store
+                raise StoreError("no answer")
+
+        store.fault = outage
+        with SerialPool(ToyTrainer(1)) as pool, pytest.raises(OutputError):
+            Driver(run.spec, first.cohorts, pool, on_generation=first.commit).run()
+
+        assert all(entry.record.name in store.files for entry in manifest_of(store).generations)
 
     def test_a_record_of_a_superseded_driver_is_replaced(self, run, store, undisturbed):
         store.write("generations/000001.json", b"of a driver that never came to point to it")
