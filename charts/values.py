@@ -128,7 +128,7 @@ class Gke(_Block):
     manage_pools: bool = Field(
         False,
         description="Let the operator make GPU node pools for runs with nodePool.mode Shared or Dedicated, "
-        "and remove them. Needs `cluster`, and the roles of docs/install.md.",
+        "and remove them. Needs `cluster`, and the rights of docs/node-pools.md.",
     )
     install_id: str = Field(
         "",

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from autolfads_spec.block import LARGEST_SEED, Block, Rule, wanted
 
+BUCKET_SCHEME = "gs:"
 # Three to 222 characters: a bucket's name, with dots for the domain-named ones.
 GS_ADDRESS = r"^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/.+$"
 ADDRESS_PHRASE = "gs://bucket/path, or a path of this machine"
@@ -19,17 +20,28 @@ WHOLE_MULTIPLE_TOLERANCE = 1e-6
 
 def address_problem(uri: str) -> str | None:
     """The sentence for an address that is neither in Cloud Storage nor a path; None when it is one."""
-    if "://" not in uri or re.fullmatch(GS_ADDRESS, uri):
+    in_bucket = uri.startswith(BUCKET_SCHEME)
+    if re.fullmatch(GS_ADDRESS, uri) or not (in_bucket or "://" in uri):
         return None
-    return f"wanted {ADDRESS_PHRASE}, found '{uri}'; copy the data to a bucket or to this machine"
+    if uri.startswith("file://"):
+        cure = "write the path without file://"
+    elif not in_bucket:
+        cure = "give one of these"
+    elif re.fullmatch(r"gs://[^/]+/?", uri):
+        cure = "add a path in the bucket after its name"
+    else:
+        cure = "a bucket's name has lower-case letters, digits, dots, dashes and underscores only"
+    return f"wanted {ADDRESS_PHRASE}, found '{uri}'; {cure}"
 
 
 def address_rule(field: str = "uri") -> Rule:
     """Cloud Storage or a plain path: nothing else can be read."""
     return Rule(
         (field,),
-        f"!self.{field}.contains('://') || self.{field}.matches('{GS_ADDRESS}')",
-        f"{field}: wanted gs://bucket/path or a path without a scheme; copy the data to a bucket",
+        f"!(self.{field}.contains('://') || self.{field}.startsWith('{BUCKET_SCHEME}')) "
+        f"|| self.{field}.matches('{GS_ADDRESS}')",
+        f"{field}: wanted gs://bucket/path, with a bucket's name of lower-case letters, digits, dots, "
+        "dashes and underscores, or a path without a scheme",
         lambda block: address_problem(getattr(block, field)),
     )
 

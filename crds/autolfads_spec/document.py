@@ -149,13 +149,17 @@ def parse(text: str, source: str) -> Document:
 
 
 def _syntax_sentence(error: yaml.MarkedYAMLError, source: str) -> str:
-    mark = error.problem_mark or error.context_mark
+    # An open quote is found at the end of the text, and was meant to be closed where it began.
+    is_open = "end of stream" in (error.problem or "") and error.context_mark is not None
+    mark = error.context_mark if is_open else error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "an unknown place"
     found = (error.problem or "something else").replace("\n", " ")
     cure = (
         "use blanks, never tabs, to indent"
         if "\\t" in found
-        else "check the indentation, colons and quotes there"
+        else "check the quote that begins there"
+        if is_open
+        else "check the indentation, colons (with a blank after each) and quotes there and on the line above"
     )
     return f"{source}: wanted YAML, found at {place}: {found}; {cure}"
 

@@ -249,6 +249,8 @@ def _cure(node: Mapping[str, Any], value: Any) -> str:
         return "remove the quotes"
     if node.get("type") == "string" and isinstance(value, int | float):
         return "put it in quotes"
+    if isinstance(value, list) and node.get("type") != "array":
+        return "give a single one"
     default = node.get("default")
     if default is not None and not isinstance(default, dict | list):
         shown = {True: "true", False: "false"}[default] if isinstance(default, bool) else default

@@ -15,8 +15,8 @@ HEAD = """\
 
 # run.yaml
 
-Every field of an `AutoLFADSRun`. Only `metadata.name`, `spec.data.uri` and `spec.output.uri` must be given,
-in a cluster also `spec.compute.accelerator`:
+Every field of an `AutoLFADSRun`. Only `metadata.name`, `spec.data.uri` and `spec.output.uri` must be given;
+`spec.data.binWidthMs` too where the file does not say it, and in a cluster `spec.compute.accelerator`:
 
 ```yaml
 apiVersion: autolfads.dev/v1alpha1

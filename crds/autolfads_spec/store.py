@@ -100,7 +100,7 @@ def open_store(address: str, patience_seconds: float = PATIENCE_SECONDS, field: 
       StoreError: if nothing can be stored at such an address.
     """
     if "://" not in address:
-        return FolderStore(address)
+        return FolderStore(Path(address).expanduser())
     if not address.startswith(BUCKET_SCHEME):
         raise StoreError(
             f"{field}: wanted gs://bucket/path, or a path of this machine, found {address}; give one of these"

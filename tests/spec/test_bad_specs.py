@@ -59,6 +59,11 @@ WRONG_DOCUMENTS = [
         id="two-colons",
     ),
     pytest.param(
+        "a: 1\nb: 'never closed\nc: 2\n",
+        "found at line 2, column 4: found unexpected end of stream; check the quote that begins there",
+        id="open-quote",
+    ),
+    pytest.param(
         "a: \x07\n", "wanted YAML, found the character U+0007 on line 1; remove it", id="control-character"
     ),
     pytest.param(
@@ -187,7 +192,9 @@ WRONG_FIELDS = [
     pytest.param(
         document("population: {size: true}\n"), "wanted a whole number from 2 to 512, found true", id="bool"
     ),
-    pytest.param(document("population: {size: [4]}\n"), "found a list of 1; change it", id="list-for-number"),
+    pytest.param(
+        document("population: {size: [4]}\n"), "found a list of 1; give a single one", id="list-for-number"
+    ),
     pytest.param(
         document("population: 20\n"),
         "spec.population: wanted a block with the fields size, generations,",
@@ -328,8 +335,14 @@ BROKEN_RULES = [
     pytest.param(
         data("uri: s3://lab/reach.mat"),
         "spec.data.uri: wanted gs://bucket/path, or a path of this machine, found 's3://lab/reach.mat'; "
-        "copy the data to a bucket or to this machine",
+        "give one of these",
         id="other-cloud",
+    ),
+    pytest.param(data("uri: gs:/lab/reach.mat"), "found 'gs:/lab/reach.mat'", id="one-slash"),
+    pytest.param(
+        data("uri: gs://My_Lab/reach.mat"),
+        "a bucket's name has lower-case letters, digits, dots, dashes and underscores only",
+        id="bucket-with-capitals",
     ),
     pytest.param(
         data('uri: "gs://lab/reach.mat\\n"'), "spec.data.uri: wanted gs://bucket/path", id="line-break-in-uri"
@@ -339,9 +352,15 @@ BROKEN_RULES = [
         "spec.compute.image: wanted the name of a container image, without spaces",
         id="blank-in-image",
     ),
-    pytest.param(data("uri: gs://lab"), "wanted gs://bucket/path, or a path", id="bucket-without-path"),
     pytest.param(
-        data("uri: a.mat", output="file:///tmp/a"), "spec.output.uri: wanted gs://", id="file-address"
+        data("uri: gs://lab"),
+        "wanted gs://bucket/path, or a path of this machine, found 'gs://lab'; add a path in the bucket",
+        id="bucket-without-path",
+    ),
+    pytest.param(
+        data("uri: a.mat", output="file:///tmp/a"),
+        "found 'file:///tmp/a'; write the path without file://",
+        id="file-address",
     ),
     pytest.param(
         data("uri: a.mat, validation: {everyNth: 4, fraction: 0.2}"),
