@@ -27,6 +27,9 @@ make_trainer: Any = None
 # What infers from new trials, likewise.
 infer_posterior: Any = None
 
+# How long `validate` waits for a bucket that does not answer.
+SECONDS_TO_LOOK = 10.0
+
 # \b keeps the lines as they are.
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())
 
@@ -119,11 +122,12 @@ def run(
 
 @app.command()
 def validate(spec_file: SpecFile) -> None:
-    """Check RUN.YAML and its recording.
+    """Check RUN.YAML, its recording and its output folder.
 
-    Shows what would be trained on; trains nothing.
+    Shows what would be trained on; trains and writes nothing.
     """
     with told(lambda: "run the same command again", lambda: None):
+        from lfads_worker import output_folder
         from lfads_worker.execution.device import find_devices
         from lfads_worker.local_run import prepare
 
@@ -132,6 +136,9 @@ def validate(spec_file: SpecFile) -> None:
         _print(summary.of_report(prepared.report))
         for warning in prepared.report.warnings:
             typer.echo(f"warning: {warning}", err=True)
+        where = asked.spec.output.uri
+        with open_output(where, SECONDS_TO_LOOK) as output:
+            typer.echo(f"{where} holds {output_folder.inspect(asked, output).value}")
         typer.echo(f"{spec_file} is valid: {summary.size_of(prepared.run.spec, len(prepared.cohorts))}")
 
 

@@ -32,6 +32,8 @@ LOG_NAME = "autolfads.log"
 LOCK_NAME = ".autolfads.lock"
 # What operator and drivers tell each other; the operator writes some of it before there is a run.
 OF_OPERATOR = (NAMES.lease, NAMES.wish, NAMES.cost, "attempts")
+# What a run has written that was killed before it had a lease.
+BEFORE_LEASE = frozenset((NAMES.run_yaml, LOG_NAME))
 # Fields of `spec.population` that the API lets change while the run trains; `generations` only grows.
 MAY_CHANGE = ("stopping", "generations")
 # More than these are counted, not listed.
@@ -81,10 +83,13 @@ def inspect(run: AutoLFADSRun, output: Output, attempt: int | None = None) -> Fo
 
 def _inspect(run: AutoLFADSRun, store: Store) -> FolderState:
     # What a run leaves that was killed in its first moment is nothing.
-    content = [name for name in store.entries() if name not in (LOCK_NAME, *OF_OPERATOR)]
+    entries = store.entries()
+    content = [name for name in entries if name not in (LOCK_NAME, *OF_OPERATOR)]
     if not content:
         return FolderState.FRESH
-    if NAMES.run_yaml not in content:
+    # A run.yaml beside files of no run is the user's own, and this is the folder that it lies in.
+    of_run = {NAMES.lease, NAMES.manifest, NAMES.results} & set(entries) or {*content} <= BEFORE_LEASE
+    if NAMES.run_yaml not in content or not of_run:
         raise OutputTakenError(
             f"output.uri: wanted an empty or new folder, found {_some(content)} in {store.address}; "
             "give another folder, or move what is in it"

@@ -97,6 +97,8 @@ def _carry_out(
     from lfads_worker.execution.pool import CohortPool
     from lfads_worker.execution.trainers import TensorFlowTrainer
     from lfads_worker.local_run import prepare, require_same_recording, take_over, train
+    from lfads_worker.results.collect import keep_data_check
+    from lfads_worker.results.takeover import require_recording_of
 
     attempt = session.attempt
     attempt.begin()
@@ -116,7 +118,9 @@ def _carry_out(
     if state is output_folder.FolderState.FINISHED:
         session.show([_finished(run)])
         return
-    require_same_recording(run, output)  # before a finished run that goes further loses its mark
+    # Before the folder is changed: what is refused is left as it was.
+    require_same_recording(run, output)
+    require_recording_of(output.store, run, prepared.data.fingerprint)
     output_folder.claim(run, output)
     log_file = stack.enter_context(output_folder.log_kept(output))
     session.log_file = log_file if output.is_here else None
@@ -124,6 +128,7 @@ def _carry_out(
     prepared, commits = take_over(prepared, output, attempt)
     session.commits = commits
 
+    keep_data_check(prepared.report, output)
     session.show(summary.of_report(prepared.report))
     _say_first(
         prepared,

@@ -34,8 +34,8 @@ def committed(generations: Sequence["GenerationRecord"]) -> str:
 
 
 def of_report(report: "DataReport") -> Iterator[str]:
-    """The data check as a table of two columns."""
-    rows = report.rows()
+    """The data check as a table of two columns, and what was left aside of the file."""
+    rows = [*report.rows(), *(("note", note) for note in report.notes)]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         yield f"{name:<{width}}  {value}"

@@ -102,6 +102,17 @@ def collect(
     return document
 
 
+def keep_data_check(report: DataReport, output: Output) -> None:
+    """Shows what the data check found while the run trains; `collect` writes it anew.
+
+    Raises:
+      OutputError: if the folder cannot be written.
+    """
+    path = output.paths.data_check
+    write_json(Path(path), report.to_json())
+    output.publish([_name(path, output)])
+
+
 def _name(path: str, output: Output) -> str:
     return Path(path).relative_to(output.folder).as_posix()
 

@@ -86,7 +86,7 @@ def open_output(address: str, patience_seconds: float = PATIENCE_SECONDS) -> Ite
     """
     store = open_store(address, patience_seconds)
     if isinstance(store, FolderStore):
-        yield in_folder(Path(address))
+        yield in_folder(Path(store.address))
         return
     with TemporaryDirectory(prefix="autolfads-", ignore_cleanup_errors=True) as folder:
         yield StagedOutput(store, Path(folder))

@@ -58,9 +58,7 @@ def take_over(
       FencedError: if yet another driver takes the run over in the same moment, or the run belongs to a
         later attempt.
     """
-    found = resume.read_manifest(store).manifest
-    if found is not None:
-        require_same_recording(run, found.fingerprint, fingerprint)
+    found = require_recording_of(store, run, fingerprint)
     lease = _next_lease(store, attempt, found.driver_epoch if found is not None else 0)
     fresh = Manifest(
         run=run.metadata.name,
@@ -85,6 +83,18 @@ def take_over(
     commits = Commits(store, hold, restored, run.spec.output.keep_generations)
     commits.sweep()
     return commits
+
+
+def require_recording_of(store: Store, run: AutoLFADSRun, fingerprint: str) -> Manifest | None:
+    """Checks that a run that has begun goes on with its recording; its manifest, if there is one.
+
+    Raises:
+      RecordingChangedError: if it began with another one.
+    """
+    found = resume.read_manifest(store).manifest
+    if found is not None:
+        require_same_recording(run, found.fingerprint, fingerprint)
+    return found
 
 
 def require_same_recording(run: AutoLFADSRun, began_with: str, found: str) -> None:

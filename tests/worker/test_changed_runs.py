@@ -137,6 +137,26 @@ def test_fewer_generations_than_were_asked_for_are_refused(run, interrupted, cha
     assert everything_in(tmp_path / "out") == before
 
 
+def test_what_is_refused_for_its_recording_can_still_be_asked_for_as_before(
+    run, invoke, interrupted, change, tmp_path
+):
+    recording = (tmp_path / "data.h5").read_bytes()
+    options = ("--conditions", 4, "--trials-per-condition", 15, "--bins", 10, "--seed", 9, "--overwrite")
+    invoke("synthesize", "lorenz", "data.h5", *options)
+    change({"population.generations": 6})
+    before = everything_in(tmp_path / "out")
+
+    result = run()
+
+    assert "wanted the recording that the run in out began with" in result.stderr
+    assert {
+        path: content for path, content in everything_in(tmp_path / "out").items() if path in before
+    } == before
+    (tmp_path / "data.h5").write_bytes(recording)
+    change({"population.generations": 4})
+    assert run().exit_code == 0
+
+
 def test_what_may_change_is_what_the_api_lets_change():
     changing = {
         f"{name}.{field.alias}": field.json_schema_extra["x-change"]

@@ -441,7 +441,46 @@ def test_validate_shows_the_recording_and_writes_nothing(invoke, spec_file, tmp_
     assert re.search(r"^trials +60 \(48 training, 12 validation\)$", result.stdout, re.M)
     assert "is valid: 5 members in 3 cohorts" in result.stdout
     assert "warning: 48 training trials are few" in result.stderr
+    assert "out holds nothing yet" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_validate_looks_at_the_output_folder(invoke, spec_file, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+
+    result = invoke("validate", spec_file)
+
+    assert result.exit_code == 5
+    assert "wanted an empty or new folder, found thesis.tex in out" in result.stderr
+
+
+def test_validate_tells_what_of_the_file_is_not_used(invoke, spec_file):
+    change(spec_file, "spec", "data", "rebinMs", value=60)
+
+    result = invoke("validate", spec_file)
+
+    dropped = "the last 1 of 10 bins do not fill a bin of 60 ms and were dropped"
+    assert re.search(rf"^note +{dropped}$", result.stdout, re.M)
+
+
+def test_the_folder_of_the_yaml_itself_is_refused_and_left_alone(invoke, spec_file, tmp_path):
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    result = invoke("run", spec_file, "--workers", 0, "--output", ".")
+
+    assert result.exit_code == 5
+    assert "wanted an empty or new folder, found data.h5, run.yaml in ." in result.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_home_folder_is_meant_by_its_sign(invoke, spec_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    invoke("run", spec_file, "--workers", 0, "--output", "~/runs/a")
+
+    assert (tmp_path / "home" / "runs" / "a" / "results.json").exists()
+    assert not (tmp_path / "~").exists()
 
 
 @pytest.mark.parametrize("system", ["lorenz", "chaotic-rnn"])
