@@ -118,7 +118,7 @@ def in_a_cluster(text):
     spec = run["spec"]
     for block in ("data", "output"):
         uri = spec.get(block, {}).get("uri")
-        if isinstance(uri, str) and uri and "://" not in uri:
+        if isinstance(uri, str) and uri and not uri.startswith("gs:") and "://" not in uri:
             spec[block]["uri"] = f"gs://lab/{uri}"
     compute = spec.setdefault("compute", {})
     compute.setdefault("accelerator", {"type": "nvidia-l4"})
