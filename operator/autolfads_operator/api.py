@@ -256,7 +256,8 @@ class KubeApi:
         except ApiException as error:
             code = str(error.status)
             raise _translated(error, method, path) from error
-        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+        # A ValueError is an answer that is no JSON: cut off, or a proxy's.
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError, ValueError) as error:
             raise UnavailableError(
                 f"Kubernetes: wanted an answer to {method} {path}, found {type(error).__name__}: {error}; "
                 "it is tried again"

@@ -208,20 +208,21 @@ class Reconciler:
         return pause_seconds * self._random.uniform(0.75, 1.25)
 
     async def _tell_trouble(self, error: Exception, run: _Run) -> None:
-        """Let the user see that the operator does not get on."""
+        """Let the user see that the operator does not get on; whatever goes wrong with that ends no loop."""
         if run.seen is None:
             return
         custom_resource = run.seen.custom_resource
-        status = with_trouble(
-            run.wanted or custom_resource.status, error, custom_resource.resource_generation, run.seen.now
-        )
-        if run.trouble == status:
-            return
         try:
-            await self._actor.write_status(custom_resource, status)
-            run.trouble = status
+            status = with_trouble(
+                run.wanted or custom_resource.status, error, custom_resource.resource_generation, run.seen.now
+            )
+            if run.trouble != status:
+                await self._actor.write_status(custom_resource, status)
+                run.trouble = status
         except AutoLFADSError as another:
             logger.debug("its status could not be written either: %s", another)
+        except Exception:
+            logger.exception("its status could not be written either, by a mistake in the operator")
 
     def _measure(self, observed: Observed, status: RunStatus) -> None:
         run, before = observed.custom_resource, observed.custom_resource.status

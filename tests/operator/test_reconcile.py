@@ -221,6 +221,25 @@ def test_a_mistake_of_ours_does_not_end_the_loop(kube, tmp_path, caplog):
     assert "mistake in the operator" in caplog.text
 
 
+def test_a_trouble_that_cannot_be_told_does_not_end_the_loop(kube, tmp_path, caplog):
+    def refuse(verb, kind, name):
+        if verb == "apply" and kind == CONFIG_MAPS:
+            raise OperatorError("wanted a ConfigMap, found no answer; waiting")
+        if verb == "apply status":
+            raise ZeroDivisionError("ours")
+
+    async def work():
+        operator = Operator(kube, tmp_path)
+        async with running(operator):
+            kube.broken = refuse
+            await until(lambda: operator.metrics.reconcile_errors.labels("OperatorError")._value.get() >= 5)
+            kube.broken = lambda *_: None
+            await until(lambda: started(kube))
+
+    asyncio.run(work())
+    assert "its status could not be written either" in caplog.text
+
+
 def test_without_the_lease_nothing_is_done(kube, tmp_path):
     async def work():
         operator = Operator(kube, tmp_path)
