@@ -20,7 +20,7 @@ class FakeKubernetes:
     Attributes:
       requests: of every call, what it was: (verb, kind, name).
       broken: called with (verb, kind, name) before each; raises when the request is to fail.
-      served: kinds that are not served, by plural.
+      not_served: kinds that are not served.
     """
 
     def __init__(self):
@@ -65,6 +65,8 @@ class FakeKubernetes:
 
     async def list_all(self, kind, namespace=None, labels=None):
         self._note("list", kind, None)
+        if kind in self.not_served:
+            raise NotServedError(f"no {kind.plural}")
         return [copy.deepcopy(thing) for thing in self.of(kind).values()]
 
     async def list_names(self, kind, namespace=None, labels=None):

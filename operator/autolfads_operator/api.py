@@ -132,7 +132,11 @@ class KubeApi:
     async def list_all(
         self, kind: Kind, namespace: str | None = None, labels: str | None = None
     ) -> list[Object]:
-        """All objects, of one namespace or of all; empty where the kind is not served."""
+        """All objects, of one namespace or of all.
+
+        Raises:
+          NotServedError: where the kind is not served; what that says of its objects is the caller's to know.
+        """
         return await self._pages(kind, namespace, labels, {})
 
     async def list_names(
@@ -229,17 +233,14 @@ class KubeApi:
         found: list[Object] = []
         token: str | None = None
         while True:
-            try:
-                page = await self._request(
-                    "get",
-                    kind.path(namespace),
-                    label_selector=labels,
-                    limit=PAGE,
-                    _continue=token,
-                    header_params=dict(headers),
-                )
-            except NotServedError:
-                return []
+            page = await self._request(
+                "get",
+                kind.path(namespace),
+                label_selector=labels,
+                limit=PAGE,
+                _continue=token,
+                header_params=dict(headers),
+            )
             found += page.get("items") or []  # of names only, an empty list is null
             token = page.get("metadata", {}).get("continue")
             if not token:

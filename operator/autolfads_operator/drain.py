@@ -13,6 +13,7 @@ whatever is left; node pools cost money, so when there are any it ends with 1.
 
 import argparse
 import asyncio
+import contextlib
 import datetime
 import logging
 import sys
@@ -20,7 +21,7 @@ import time
 from collections.abc import Sequence
 
 from autolfads_operator import log, settings
-from autolfads_operator.api import KubeApi
+from autolfads_operator.api import KubeApi, NotServedError
 from autolfads_operator.cloud_side import named
 from autolfads_operator.draining import Clock, DrainedRun, Seen, Steps, decided, job_of, name_of, run_of
 from autolfads_operator.errors import CloudError, OperatorError, OutdatedError, RefusedError
@@ -115,7 +116,8 @@ class Drain:
         labels = None if kind == RUNS else ALL_RUNS_SELECTOR
         found: list[Object] = []
         for namespace in self._settings.namespaces or (None,):
-            found += await self._api.list_all(kind, namespace, labels)
+            with contextlib.suppress(NotServedError):  # gone with its CRD: there is nothing to wait for
+                found += await self._api.list_all(kind, namespace, labels)
         return found
 
     async def _do(self, steps: Steps) -> None:

@@ -11,7 +11,7 @@ from autolfads_operator import drain as drain_module
 from autolfads_operator.drain import Drain
 from autolfads_operator.draining import Clock, DrainedJob, DrainedRun, Seen, decided
 from autolfads_operator.errors import BusyError, CloudDeniedError, OutdatedError, UnavailableError
-from autolfads_operator.kinds import LEASES, RAY_JOBS, RUNS
+from autolfads_operator.kinds import LEASES, RAY_CLUSTERS, RAY_JOBS, RUNS
 from autolfads_operator.manifests.names import FINALIZER, labels
 from autolfads_operator.observed import NodePool
 from autolfads_operator.settings import OperatorSettings
@@ -189,6 +189,13 @@ def test_it_goes_on_when_kubernetes_fails_in_between(kubernetes):
             raise UnavailableError("try again")
 
     kubernetes.broken = now_and_then
+
+    assert drained(kubernetes)
+    assert all(FINALIZER not in thing["metadata"]["finalizers"] for thing in kubernetes.of(RUNS).values())
+
+
+def test_kinds_that_are_uninstalled_already_are_not_waited_for(kubernetes):
+    kubernetes.not_served = {RAY_JOBS, RAY_CLUSTERS}
 
     assert drained(kubernetes)
     assert all(FINALIZER not in thing["metadata"]["finalizers"] for thing in kubernetes.of(RUNS).values())

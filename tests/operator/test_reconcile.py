@@ -9,6 +9,7 @@ import pytest
 
 from autolfads_operator import folders, handlers, listing
 from autolfads_operator.act import Actor
+from autolfads_operator.api import NotServedError
 from autolfads_operator.cache import Cache
 from autolfads_operator.errors import OperatorError
 from autolfads_operator.kinds import CONFIG_MAPS, EVENTS, RAY_JOBS, RUNS
@@ -321,6 +322,37 @@ def test_a_deletion_that_no_watch_told_is_seen_by_comparing_lists(kube, tmp_path
             del kube.things[RUNS, "lab", "reach"]
             assert await listing.compare(kube, operator.cache, operator.reconciler, ()) == 1
             assert operator.reconciler.phases == {}
+
+    asyncio.run(work())
+
+
+def test_runs_that_are_not_served_for_a_moment_are_not_gone(kube, tmp_path):
+    async def work():
+        operator = Operator(kube, tmp_path)
+        async with running(operator):
+            await until(lambda: started(kube))
+            kube.not_served = {RUNS}
+            with pytest.raises(NotServedError):
+                await listing.compare(kube, operator.cache, operator.reconciler, ())
+            assert operator.reconciler.phases.total() == 1
+            kube.not_served = {RAY_JOBS}  # KubeRay was taken away, and its objects with it
+            del kube.things[RAY_JOBS, "lab", "reach-a01"]
+            assert await listing.compare(kube, operator.cache, operator.reconciler, ()) == 1
+            assert operator.cache.uids(RAY_JOBS) == set()
+            assert operator.reconciler.phases.total() == 1
+
+    asyncio.run(work())
+
+
+def test_the_first_list_waits_for_runs_to_be_served(kube, tmp_path):
+    async def work():
+        operator = Operator(kube, tmp_path)
+        kube.not_served = {RAY_JOBS, RUNS}
+        with pytest.raises(NotServedError):
+            await operator.fill()
+        kube.not_served = {RAY_JOBS}
+        async with running(operator):
+            assert operator.reconciler.phases.total() == 1
 
     asyncio.run(work())
 
