@@ -38,6 +38,12 @@ def run_uid_of(thing: Object) -> str | None:
     return labels_of(thing).get(names.UID_LABEL)
 
 
+def spec_hash_of(thing: Object) -> str:
+    """Of which spec an object of ours was made; "" when it does not say."""
+    found: str = (thing["metadata"].get("annotations") or {}).get(names.SPEC_HASH, "")
+    return found
+
+
 Spec = tuple[AutoLFADSRun | None, tuple[str, ...]]
 
 
@@ -160,7 +166,7 @@ def ray_job_of(thing: Object) -> RayJob | None:
         cluster_name=status.get("rayClusterName") or None,
         job_started=parsed_or_none((status.get("rayJobInfo") or {}).get("startTime")),
         ended=parsed_or_none(status.get("endTime")),
-        spec_hash=(metadata.get("annotations") or {}).get(names.SPEC_HASH, ""),
+        spec_hash=spec_hash_of(thing),
         deleted_at=parsed_or_none(metadata.get("deletionTimestamp")),
     )
 

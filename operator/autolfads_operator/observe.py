@@ -179,20 +179,20 @@ class Observer:
 
     async def _config_maps(
         self, custom_resource: CustomResource, ray_jobs: tuple[RayJob, ...], folder: OutputFolder | None
-    ) -> frozenset[str]:
-        """Those that exist, as far as it matters: of the attempts that may be started next.
+    ) -> dict[str, str]:
+        """Those that exist and their specs, as far as it matters: of the attempts that may be started next.
 
         A RayJob is made after its ConfigMap, so each has one; only for the others the server is asked.
         """
-        there = {names.attempt_name(custom_resource.name, job.attempt) for job in ray_jobs}
+        there = {names.attempt_name(custom_resource.name, job.attempt): job.spec_hash for job in ray_jobs}
         if folder is None or folder.lease is None or _has_ended(custom_resource):
-            return frozenset(there)
+            return there
         name = names.attempt_name(custom_resource.name, folder.lease.attempt)
         if name not in there:
             found = await self._api.get(CONFIG_MAPS, custom_resource.namespace, name)
             if found is not None and objects.run_uid_of(found) == custom_resource.uid:
-                there.add(name)
-        return frozenset(there)
+                there[name] = objects.spec_hash_of(found)
+        return there
 
 
 def _uses_pools(custom_resource: CustomResource) -> bool:

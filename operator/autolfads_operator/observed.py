@@ -344,7 +344,7 @@ class Observed:
       pods: of those clusters, found by label.
       workers_lost: names of workers whose machines were taken away, of pods that are still there and of some
         that are gone: no name leaves before a status has it.
-      config_maps: names of the ConfigMaps of this run that exist.
+      config_maps: by name, of which spec (`names.SPEC_HASH`) the ConfigMaps of this run are that exist.
       kuberay: whether there is a KubeRay to make Ray clusters.
       folder: the output folder; None when the spec is not valid, so that nobody knows where it is.
       rival: the run of this cluster that has the output folder's lease, if that is another one.
@@ -360,7 +360,7 @@ class Observed:
     ray_clusters: tuple[RayCluster, ...] = ()
     pods: tuple[Pod, ...] = ()
     workers_lost: frozenset[str] = frozenset()
-    config_maps: frozenset[str] = frozenset()
+    config_maps: Mapping[str, str] = field(default_factory=dict)
     kuberay: KubeRay = KubeRay.FINE
     folder: OutputFolder | None = None
     rival: Rival | None = None

@@ -2,8 +2,9 @@
 
 The lease comes first: its number is the attempt's, and only one writer gets it. An operator that dies
 between the lease and the RayJob finds its own lease again and goes on with the same number; once a
-RayJob of a number was seen, that number is never used again. Even then the lease is written anew: another
-run that means to take it has looked before, and finds its writing outdated.
+RayJob of a number was seen, or its run.yaml is of a spec that has changed since, that number is never used
+again. Even then the lease is written anew: another run that means to take it has looked before, and finds
+its writing outdated.
 """
 
 from autolfads_operator import endings, times
@@ -24,9 +25,9 @@ ALLOWANCE_SECONDS = 900.0
 
 
 def number(situation: Situation) -> int:
-    """Number of the next attempt: the lease's, if it is ours and was not used yet, else a new one."""
+    """Number of the next attempt: the lease's, if it is ours and can be used yet, else a new one."""
     folder = situation.folder
-    if folder is None or (_is_leased(situation) and not situation.is_started):
+    if folder is None or (_is_leased(situation) and not _is_used(situation)):
         return situation.attempt
     used = [situation.attempt]
     used += [folder.lease.attempt] if folder.lease is not None else []
@@ -95,6 +96,13 @@ def _left(situation: Situation, wait: float) -> float:
 
 def _is_leased(situation: Situation) -> bool:
     return situation.lease is not None and situation.lease.attempt == situation.attempt
+
+
+def _is_used(situation: Situation) -> bool:
+    """Whether there was a RayJob of the present number, or its run.yaml says what nobody wants any more."""
+    name = names.attempt_name(situation.resource.name, situation.attempt)
+    asked = situation.observed.config_maps.get(name)
+    return situation.is_started or asked not in (None, names.spec_hash(situation.spec))
 
 
 def _lease(situation: Situation, attempt: int) -> WriteLease:

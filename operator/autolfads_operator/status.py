@@ -15,7 +15,7 @@ from typing import Any
 from autolfads_operator import budget, conditions, endings, headcount, pool_status, times
 from autolfads_operator.conditions import NOT_SO, Told
 from autolfads_operator.endings import Ending, Outcome
-from autolfads_operator.manifests import rayjob
+from autolfads_operator.manifests import names
 from autolfads_operator.observed import Observed
 from autolfads_operator.situation import Situation
 from autolfads_operator.verdict import Verdict
@@ -67,7 +67,7 @@ def projected(situation: Situation, verdict: Verdict) -> RunStatus:
             if situation.manifest is not None and situation.lease is not None
             else previous.data_fingerprint,
             "image_digest": (head.image_digest if head is not None else None) or previous.image_digest,
-            "spec_hash": spec_hash or previous.spec_hash or rayjob.spec_hash(situation.spec),
+            "spec_hash": spec_hash or previous.spec_hash or names.spec_hash(situation.spec),
             "start_time": times.written(first) if first is not None else None,
             "completion_time": completed,
             "message": conditions.shortened(_message(told, verdict)),

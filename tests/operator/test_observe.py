@@ -65,6 +65,7 @@ class World:
         metadata = {"name": name, "namespace": "lab"}
         if kind != RUNS:
             metadata["labels"] = names.labels("reach", self.uid, attempt)
+            metadata["annotations"] = {names.SPEC_HASH: f"spec of {name}"}
         thing = self.kube.add(kind, {"metadata": metadata, **parts})
         if kind != CONFIG_MAPS:
             self.cache.put(kind, thing)
@@ -113,7 +114,7 @@ def test_a_new_run_has_nothing(world):
     assert observed.folder.lease is None
     assert observed.folder.manifest is None
     assert observed.ray_jobs == ()
-    assert observed.config_maps == frozenset()
+    assert observed.config_maps == {}
     assert observed.now == NOW
 
 
@@ -131,7 +132,7 @@ def test_a_run_that_simply_trains_costs_one_request_and_none_to_kubernetes(world
     assert world.store.asked == ["version of manifest.json"]
     assert world.kube.requests == []
     assert observed.folder.lease.attempt == 1
-    assert observed.config_maps == {"reach-a01"}
+    assert observed.config_maps == {"reach-a01": "spec of reach-a01"}
 
 
 def test_a_new_manifest_is_read(world):
@@ -291,7 +292,7 @@ def test_a_config_map_without_its_ray_job_is_found(world):
     world.store.write("lease.json", Lease(attempt=1).to_bytes())
     world.add(CONFIG_MAPS, "reach-a01")
 
-    assert world.look().config_maps == {"reach-a01"}
+    assert world.look().config_maps == {"reach-a01": "spec of reach-a01"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def config_map(resource: CustomResource, run: AutoLFADSRun, attempt: int) -> dic
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": names.metadata(resource, attempt),
+        "metadata": names.metadata(resource, run, attempt),
         "immutable": True,
         "data": {names.CONFIG_FILE: dump_run(for_driver(run))},
     }

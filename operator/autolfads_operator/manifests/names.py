@@ -1,14 +1,16 @@
-"""Names, labels and owner references of everything that the operator makes for a run.
+"""Names, labels, owner references and the hash of the spec of everything that the operator makes for a run.
 
 Deterministic, so that an operator that was killed, or a second one, finds what the first one made.
 Knows no Kubernetes client.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from autolfads_operator.observed import CustomResource
-from autolfads_spec.run import API_VERSION, GROUP, KIND
+from autolfads_spec.run import API_VERSION, GROUP, KIND, AutoLFADSRun, RunSpec
 
 FIELD_MANAGER = "autolfads-operator"
 FINALIZER = f"{GROUP}/machines"
@@ -17,7 +19,7 @@ FORCE_DELETE = f"{GROUP}/force-delete"  # annotation; "true": drop the run witho
 RUN_LABEL = f"{GROUP}/run"
 UID_LABEL = f"{GROUP}/run-uid"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
-SPEC_HASH = f"{GROUP}/spec-hash"  # annotation of a RayJob
+SPEC_HASH = f"{GROUP}/spec-hash"  # annotation: of which spec it is made
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 WORKER_GROUP = "workers"
@@ -53,14 +55,21 @@ def labels(run: str, uid: str, attempt: int) -> dict[str, str]:
     }
 
 
-def metadata(resource: CustomResource, attempt: int) -> dict[str, Any]:
+def metadata(resource: CustomResource, run: AutoLFADSRun, attempt: int) -> dict[str, Any]:
     """`metadata` of the ConfigMap and of the RayJob of an attempt."""
     return {
         "name": attempt_name(resource.name, attempt),
         "namespace": resource.namespace,
         "labels": labels(resource.name, resource.uid, attempt),
+        "annotations": {SPEC_HASH: spec_hash(run.spec)},
         "ownerReferences": [owner_reference(resource.name, resource.uid)],
     }
+
+
+def spec_hash(spec: RunSpec) -> str:
+    """Changes whenever something that an attempt is made of does; pausing is no such thing."""
+    content = spec.model_dump(mode="json", by_alias=True, exclude={"suspend"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def selector(uid: str) -> str:

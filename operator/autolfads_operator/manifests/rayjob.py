@@ -10,8 +10,6 @@ pod as RAY_AUTH_TOKEN, and reads it for its own calls; neither we nor the pods' 
 It needs `rayVersion` for that, and chooses its probes by it.
 """
 
-import hashlib
-import json
 import math
 from typing import Any
 
@@ -19,7 +17,7 @@ from autolfads_operator.manifests import names, pods
 from autolfads_operator.observed import CustomResource
 from autolfads_operator.terms import Terms
 from autolfads_spec.lifecycle import seconds
-from autolfads_spec.run import AutoLFADSRun, RunSpec
+from autolfads_spec.run import AutoLFADSRun
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
@@ -38,8 +36,7 @@ def ray_job(
         even if there is no operator to do so.
     """
     spec, schedule = run.spec, run.spec.schedule
-    metadata = names.metadata(resource, attempt)
-    metadata["annotations"] = {names.SPEC_HASH: spec_hash(spec)}
+    metadata = names.metadata(resource, run, attempt)
     if spec.compute.queue_name is not None:
         metadata["labels"][QUEUE_LABEL] = spec.compute.queue_name
     return {
@@ -59,12 +56,6 @@ def ray_job(
             "rayClusterSpec": _cluster(resource, run, attempt, terms),
         },
     }
-
-
-def spec_hash(spec: RunSpec) -> str:
-    """Changes whenever something that an attempt is made of does; pausing is no such thing."""
-    content = spec.model_dump(mode="json", by_alias=True, exclude={"suspend"})
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def first_replicas(run: AutoLFADSRun) -> int:

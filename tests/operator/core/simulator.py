@@ -49,6 +49,10 @@ def text(time):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def hash_of(manifest):
+    return manifest["metadata"]["annotations"][names.SPEC_HASH]
+
+
 @dataclass
 class Job:
     """A RayJob and what KubeRay made for it."""
@@ -403,7 +407,7 @@ class World:
                 for job in clusters
             ),
             pods=tuple(pod for job in clusters for pod in self._pods(job)),
-            config_maps=frozenset(self.config_maps),
+            config_maps={name: hash_of(manifest) for name, manifest in self.config_maps.items()},
             kuberay=KubeRay.FINE,
             folder=self._folder(),
             rival=self._rival(),
@@ -498,7 +502,8 @@ class World:
         if self.gone:
             raise OutdatedActionError
         name = action.manifest["metadata"]["name"]
-        assert name in self.config_maps, "the head mounts it"
+        asked = hash_of(self.config_maps[name])
+        assert asked == hash_of(action.manifest), "the head mounts the run.yaml that the RayJob is of"
         assert names.FINALIZER in self.finalizers, "machines only for a run that cannot vanish"
         if name not in self.jobs:
             self.uids += 1

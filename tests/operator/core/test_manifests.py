@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autolfads_operator.manifests import configmap, pods, rayjob
+from autolfads_operator.manifests import configmap, names, pods, rayjob
 from autolfads_operator.settings import OperatorSettings
 from autolfads_spec import load_run
 
@@ -172,8 +172,8 @@ def test_kueue_sees_all_that_it_admits_and_is_left_its_suspend_field(manifest):
 def test_pausing_does_not_change_the_hash_of_the_spec_and_anything_else_does(make_run):
     run = make_run()
 
-    assert rayjob.spec_hash(run.spec) == rayjob.spec_hash(make_run(suspend=True).spec)
-    assert rayjob.spec_hash(run.spec) != rayjob.spec_hash(make_run(compute={"provisioning": "Spot"}).spec)
+    assert names.spec_hash(run.spec) == names.spec_hash(make_run(suspend=True).spec)
+    assert names.spec_hash(run.spec) != names.spec_hash(make_run(compute={"provisioning": "Spot"}).spec)
 
 
 def test_the_driver_gets_the_run_without_what_is_kubernetes_business(make_world):
@@ -184,6 +184,7 @@ def test_the_driver_gets_the_run_without_what_is_kubernetes_business(make_world)
 
     assert found["immutable"] is True
     assert found["metadata"]["name"] == "reach-a02"
+    assert found["metadata"]["annotations"] == {names.SPEC_HASH: names.spec_hash(world.run.spec)}
     run = load_run(found["data"]["run.yaml"] + "\n")
     assert run.spec.resume.policy == "IfPresent"  # the operator has kept it already
     assert run.spec.suspend is False

@@ -49,7 +49,7 @@ def test_everything_goes_with_its_run_and_keeps_it_from_nothing(make_run):
     run = make_run()
     resource = CustomResource("reach", "lab", "uid-1", 1, datetime(2030, 1, 1, tzinfo=UTC), run)
 
-    owner = names.metadata(resource, 1)["ownerReferences"][0]
+    owner = names.metadata(resource, run, 1)["ownerReferences"][0]
 
     assert owner["uid"] == "uid-1"
     assert owner["controller"] is True

@@ -66,6 +66,23 @@ def test_an_operator_that_died_after_the_rayjob_adopts_it(make_world, decide):
     assert status.attempts[0].ray_job == "reach-a01"
 
 
+def test_a_run_yaml_whose_ray_job_was_refused_serves_no_later_spec(make_world, decide, simulator):
+    world = make_world()
+    for action in decide(world.observed())[0][:-1]:  # and the RayJob was refused, by a quota perhaps
+        world.carry_out(action)
+    same, _ = decide(world.observed())
+    assert kinds(same) == [WriteLease, ApplyRayJob]
+    assert same[-1].attempt == 1
+
+    world.change(population=world.run.spec.population.model_copy(update={"seed": 7}))
+    simulator.Operator(world).turn()
+
+    assert list(world.config_maps) == ["reach-a01", "reach-a02"]
+    assert "seed: 7" in world.config_maps["reach-a02"]["data"]["run.yaml"]
+    assert [job.attempt for job in world.jobs.values()] == [2]
+    assert world.status.spec_hash == world.observed().config_maps["reach-a02"]
+
+
 def test_a_run_recreated_in_the_same_folder_counts_on(make_world, decide):
     world = make_world("Succeeded")
     old = world.folder.lease.model_copy(update={"owner": "uid-before"})
