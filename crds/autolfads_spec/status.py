@@ -109,6 +109,7 @@ class Reason(StrEnum):
     BUDGET_EXCEEDED = "BudgetExceeded"
     PRICE_MISSING = "PriceMissing"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+    DEADLINE_RAISED = "DeadlineRaised"
     SUCCEEDED = "Succeeded"
     CLEANUP_BLOCKED = "CleanupBlocked"
 

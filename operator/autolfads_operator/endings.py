@@ -8,11 +8,12 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from autolfads_operator import capacity
-from autolfads_operator.observed import FolderProblem, Pod
+from autolfads_operator import capacity, times
+from autolfads_operator.observed import FolderProblem, Pod, RayJob
 from autolfads_operator.situation import Situation
 from autolfads_spec.attempt import AttemptEnd, EndClass
 from autolfads_spec.errors import DeniedError
+from autolfads_spec.lifecycle import seconds
 from autolfads_spec.status import ConditionType, Reason
 
 
@@ -48,6 +49,7 @@ class Ending:
 _OUTCOMES = {
     Reason.SUCCEEDED: Outcome.SUCCEEDED,
     Reason.PAUSED_BY_USER: Outcome.PAUSED,
+    Reason.DEADLINE_RAISED: Outcome.PAUSED,
     Reason.STOCKOUT: Outcome.NO_MACHINES,
     Reason.QUOTA_EXCEEDED: Outcome.NO_MACHINES,
     Reason.NODE_POOL_FAILED: Outcome.NO_MACHINES,
@@ -139,17 +141,27 @@ def ended_by_itself(situation: Situation) -> Ending | None:
     job = situation.ray_job
     is_gone = job is None or job.deleted_at is not None
     said = said_by_driver(situation)
-    if said is not None and not (is_gone and said.reason is Reason.HEAD_LOST):
+    # A head that was taken away is no cause where it is known who took it.
+    was_ended = is_gone or (job is not None and job.reason == "DeadlineExceeded")
+    if said is not None and not (was_ended and said.reason is Reason.HEAD_LOST):
         return said
     if job is None or is_gone:
         return Ending(Reason.RAYJOB_DELETED, "its RayJob was deleted by somebody else")
     if job.job_status == "SUCCEEDED" and situation.folder.has_results:
         return Ending(Reason.SUCCEEDED, "the results are written")
-    return _post_mortem(situation, job.reason, job.message)
+    return _post_mortem(situation, job)
 
 
-def _post_mortem(situation: Situation, reason: str, message: str) -> Ending:
+def _post_mortem(situation: Situation, job: RayJob) -> Ending:
     """Of an attempt whose driver said nothing."""
+    reason, message = job.reason, job.message
+    raised = _raised(situation, job)
+    if raised is not None:
+        return Ending(
+            Reason.DEADLINE_RAISED,
+            f"KubeRay has ended it by the {raised} that it began with; that was raised since, so the run "
+            "goes on after the last committed generation, and no attempt is used up",
+        )
     told = f"KubeRay says {reason or 'nothing'}" + (f": {message}" if message else "")
     found = _SAID_BY_KUBERAY.get(reason, Reason.DRIVER_FAILED)
     if reason == "PreRunningDeadlineExceeded":
@@ -178,6 +190,17 @@ def _post_mortem(situation: Situation, reason: str, message: str) -> Ending:
             "what is committed is safe",
         )
     return Ending(found, f"the driver ended without saying why ({told})")
+
+
+def _raised(situation: Situation, job: RayJob) -> str | None:
+    """The field that has set a deadline of KubeRay's and was raised since: a RayJob keeps its deadlines."""
+    schedule = situation.spec.schedule
+    if job.reason == "DeadlineExceeded" and situation.seconds_left > 0:
+        return "spec.schedule.deadline"
+    waited = times.seconds_since(job.started or job.created, job.ended or situation.now)
+    if job.reason == "PreRunningDeadlineExceeded" and waited < seconds(schedule.provisioning_timeout):
+        return "spec.schedule.provisioningTimeout"
+    return None
 
 
 def is_denied(situation: Situation) -> bool:

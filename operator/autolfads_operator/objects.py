@@ -164,6 +164,7 @@ def ray_job_of(thing: Object) -> RayJob | None:
         reason=status.get("reason") or "",
         message=status.get("message") or "",
         cluster_name=status.get("rayClusterName") or None,
+        started=parsed_or_none(status.get("startTime")),
         job_started=parsed_or_none((status.get("rayJobInfo") or {}).get("startTime")),
         ended=parsed_or_none(status.get("endTime")),
         spec_hash=spec_hash_of(thing),

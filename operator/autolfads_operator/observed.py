@@ -64,6 +64,7 @@ class RayJob:
       message: KubeRay's or Ray's sentence.
       cluster_name: status.rayClusterName, once it is chosen.
       created: metadata.creationTimestamp.
+      started: status.startTime: since when KubeRay makes its cluster, and counts for its deadlines.
       job_started: status.rayJobInfo.startTime: since when Ray runs the driver.
       ended: status.endTime.
       spec_hash: from its annotation `names.SPEC_HASH`.
@@ -79,6 +80,7 @@ class RayJob:
     reason: str = ""
     message: str = ""
     cluster_name: str | None = None
+    started: datetime | None = None
     job_started: datetime | None = None
     ended: datetime | None = None
     spec_hash: str = ""

@@ -43,7 +43,7 @@ def _ending(situation: Situation) -> Ending | None:
     if itself is not None and itself.reason is Reason.SUCCEEDED and budget.has_ended_training(situation):
         return Ending(Reason.BUDGET_EXCEEDED, stopping.over_budget(situation) or BUDGET_STOP)
     if itself is not None:
-        asked = itself.reason is Reason.PAUSED_BY_USER and stop is not None
+        asked = itself.reason in (Reason.PAUSED_BY_USER, Reason.DEADLINE_EXCEEDED)
         return Ending(stop.reason, stop.why) if asked and stop is not None else itself
     stopped = stopping.stopped(situation, stop) if stop is not None else None
     return (

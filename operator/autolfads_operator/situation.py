@@ -27,6 +27,7 @@ from autolfads_operator.pools import WantedPool
 from autolfads_operator.terms import Terms
 from autolfads_spec.attempt import AttemptEnd
 from autolfads_spec.cost import CostRecord
+from autolfads_spec.lifecycle import seconds
 from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.run import AutoLFADSRun, RunSpec
 from autolfads_spec.status import Attempt, Condition, ConditionType, RunStatus
@@ -265,3 +266,8 @@ class Situation:
     def elapsed_seconds(self) -> float:
         """Seconds that count for the deadline."""
         return times.seconds_since(self.started_at, self.now) - self.paused_seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline as it is set now; negative once that has passed."""
+        return seconds(self.spec.schedule.deadline) - self.elapsed_seconds

@@ -7,12 +7,11 @@ again. Even then the lease is written anew: another run that means to take it ha
 its writing outdated.
 """
 
-from autolfads_operator import endings, times
+from autolfads_operator import endings, stopping, times
 from autolfads_operator.actions import Action, ApplyConfigMap, ApplyRayJob, WriteLease
 from autolfads_operator.endings import Outcome
 from autolfads_operator.manifests import configmap, names, rayjob
 from autolfads_operator.situation import Situation
-from autolfads_spec.lifecycle import seconds
 from autolfads_spec.manifest import Lease
 
 # The first retry comes at once; one that changed nothing waits, twice as long each time.
@@ -20,8 +19,9 @@ FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 300.0
 # A role takes up to seven minutes to hold after it was given.
 FIRST_DENIED_SECONDS = 30.0
-# KubeRay's deadline is for runs whose operator is gone; ours comes first and lets the driver commit.
-ALLOWANCE_SECONDS = 900.0
+# KubeRay's deadline is for runs whose operator is gone: it comes so long after ours, and after all the time
+# that ours gives a driver to commit.
+MARGIN_SECONDS = 900.0
 
 
 def number(situation: Situation) -> int:
@@ -42,10 +42,8 @@ def actions(situation: Situation) -> tuple[Action, ...]:
     name = names.attempt_name(situation.resource.name, attempt)
     if name not in situation.observed.config_maps:
         result.append(ApplyConfigMap(configmap.config_map(situation.resource, situation.run, attempt)))
-    left = seconds(situation.spec.schedule.deadline) - situation.elapsed_seconds
-    manifest = rayjob.ray_job(
-        situation.resource, situation.run, attempt, situation.terms, left + ALLOWANCE_SECONDS
-    )
+    left = situation.seconds_left + stopping.patience_seconds(situation) + MARGIN_SECONDS
+    manifest = rayjob.ray_job(situation.resource, situation.run, attempt, situation.terms, left)
     return (*result, ApplyRayJob(manifest, attempt))
 
 

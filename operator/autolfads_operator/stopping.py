@@ -11,7 +11,6 @@ from autolfads_operator.actions import WriteWish
 from autolfads_operator.endings import Ending
 from autolfads_operator.situation import Situation
 from autolfads_spec.attempt import Wish
-from autolfads_spec.lifecycle import seconds
 from autolfads_spec.status import ConditionType, Reason
 
 
@@ -33,7 +32,7 @@ class Stop:
 def wanted(situation: Situation) -> Stop | None:
     """Why the run should not train now; the more final reason first."""
     deadline = situation.spec.schedule.deadline
-    if situation.elapsed_seconds > seconds(deadline):
+    if situation.seconds_left < 0:
         return Stop(
             Reason.DEADLINE_EXCEEDED,
             f"wanted the run to end within {deadline} (spec.schedule.deadline), found that it did not; what "
@@ -75,7 +74,7 @@ def stopped(situation: Situation, stop: Stop) -> Ending | None:
         return Ending(stop.reason, stop.why)
     if situation.folder is not None and not situation.has_begun:
         return Ending(stop.reason, stop.why)  # there is nothing to lose
-    if _waited_seconds(situation) > _patience_seconds(situation):
+    if _waited_seconds(situation) > patience_seconds(situation):
         return Ending(
             stop.reason, f"{stop.why}; the generation under way did not end in time and is repeated"
         )
@@ -98,6 +97,11 @@ def wish(situation: Situation, pause: bool, why: str, finish: bool = False) -> t
     )
 
 
+def patience_seconds(situation: Situation) -> float:
+    """How long a driver may take to end its generation."""
+    return max(situation.terms.pause_wait_seconds, 2 * situation.median_generation_seconds)
+
+
 def _waited_seconds(situation: Situation) -> float:
     if situation.folder is None or situation.folder.denied:
         # Nobody can be asked; where nothing can be read, the driver cannot commit either.
@@ -106,7 +110,3 @@ def _waited_seconds(situation: Situation) -> float:
     if found is None or found.attempt != situation.attempt or not found.pause:
         return 0.0
     return times.seconds_since(times.parsed_or_none(found.asked_at), situation.now)
-
-
-def _patience_seconds(situation: Situation) -> float:
-    return max(situation.terms.pause_wait_seconds, 2 * situation.median_generation_seconds)

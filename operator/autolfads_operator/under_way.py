@@ -9,7 +9,6 @@ from autolfads_operator.conditions import NOT_SO, Told, cluster
 from autolfads_operator.manifests import names
 from autolfads_operator.situation import Situation
 from autolfads_operator.verdict import SOON, Verdict
-from autolfads_spec.lifecycle import seconds
 from autolfads_spec.status import ConditionType, Reason
 
 
@@ -40,12 +39,13 @@ def found(situation: Situation) -> Verdict | None:
     progressing = step.waits or _stage(situation)
     settled = progressing.reason in (Reason.TRAINING, Reason.QUEUED)
     wait = terms.poll_running_seconds if settled else terms.poll_starting_seconds
-    left = seconds(situation.spec.schedule.deadline) - situation.elapsed_seconds
     wishes = stopping.wish(situation, False, "the run goes on")
     scaling = _scale(situation) if step.waits is None else ()
     if step.waits is not None and situation.since(ConditionType.DATA_READY, "True") is None:
         wait = SOON  # only for this status to be written
-    return Verdict((*wishes, *step.actions, *scaling), progressing, min(wait, max(left, SOON)))
+    return Verdict(
+        (*wishes, *step.actions, *scaling), progressing, min(wait, max(situation.seconds_left, SOON))
+    )
 
 
 def _stage(situation: Situation) -> Told:

@@ -172,6 +172,7 @@ def test_a_ray_job_is_read():
                 "jobStatus": "RUNNING",
                 "jobDeploymentStatus": "Running",
                 "rayClusterName": "reach-a02-x",
+                "startTime": "2030-01-01T00:00:30Z",
                 "rayJobInfo": {"startTime": "2030-01-01T00:01:00Z"},
             },
         }
@@ -179,6 +180,7 @@ def test_a_ray_job_is_read():
 
     assert (found.attempt, found.job_status, found.deployment_status) == (2, "RUNNING", "Running")
     assert found.cluster_name == "reach-a02-x"
+    assert found.started == datetime.datetime(2030, 1, 1, 0, 0, 30, tzinfo=UTC)
     assert found.job_started == datetime.datetime(2030, 1, 1, 0, 1, tzinfo=UTC)
 
 

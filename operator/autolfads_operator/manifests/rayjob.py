@@ -32,8 +32,8 @@ def ray_job(
       run: its spec.
       attempt: its number.
       terms: the operator's settings.
-      seconds_left: until the run's deadline, waiting for machines included; KubeRay ends the job then
-        even if there is no operator to do so.
+      seconds_left: until KubeRay ends the job even if there is no operator to do so, waiting for machines
+        included. It and the time for machines stay as they are now, whatever becomes of the spec.
     """
     spec, schedule = run.spec, run.spec.schedule
     metadata = names.metadata(resource, run, attempt)

@@ -61,6 +61,8 @@ class Job:
     uid: str
     attempt: int
     created: datetime
+    deadline: float = float("inf")  # seconds since it was started
+    pre_running_deadline: float = float("inf")
     deployment_status: str = ""
     job_status: str = ""
     reason: str = ""
@@ -68,6 +70,7 @@ class Job:
     deleted_at: datetime | None = None
     replicas: int | None = None  # of its RayCluster; None: there is none
     head: bool = False
+    started: datetime | None = None
     ended: datetime | None = None
     submitted: datetime | None = None
     driver: "Driver | None" = None
@@ -204,26 +207,27 @@ class World:
 
     def _move(self, job):
         if job.deleted_at is not None:
-            if job.driver is not None and job.driver.exit_status is None and not job.driver.stalled:
-                self._end(job.driver, EndClass.INTERRUPTED, 143)
+            self._interrupt(job)
             del self.jobs[job.name]
             return
         if job.deployment_status in ("Complete", "Failed"):
             if (self.now - job.ended).total_seconds() > 120:
+                self._interrupt(job)
                 job.replicas, job.head, job.driver = None, False, None
             return
         if job.deployment_status == "":
-            job.deployment_status, job.replicas = "Initializing", 0
+            job.deployment_status, job.replicas, job.started = "Initializing", 0, self.now
+            return
+        lasted = (self.now - job.started).total_seconds()
+        if lasted >= job.deadline:
+            job.deployment_status, job.reason, job.ended = "Failed", "DeadlineExceeded", self.now
             return
         if not job.head:
             if self.machines:
                 job.head = True
-            elif (self.now - job.created).total_seconds() > 2700:
-                job.deployment_status, job.reason, job.ended = (
-                    "Failed",
-                    "PreRunningDeadlineExceeded",
-                    self.now,
-                )
+            elif lasted >= job.pre_running_deadline and job.deployment_status == "Initializing":
+                job.deployment_status, job.reason = "Failed", "PreRunningDeadlineExceeded"
+                job.ended = self.now
             return
         job.deployment_status = "Running"
         if job.driver is None:
@@ -236,6 +240,11 @@ class World:
             job.reason, job.ended = "" if good else "AppFailed", self.now
             if job.driver.exit_status == 7:
                 job.message = "Job entrypoint command failed with exit code 7. No logs available."
+
+    def _interrupt(self, job):
+        """The head is taken away, and its driver is told so if it listens."""
+        if job.driver is not None and job.driver.exit_status is None and not job.driver.stalled:
+            self._end(job.driver, EndClass.INTERRUPTED, 143)
 
     # The driver.
 
@@ -390,6 +399,7 @@ class World:
                     reason=job.reason,
                     message=job.message,
                     cluster_name=f"{job.name}-x",
+                    started=job.started,
                     job_started=job.submitted,
                     ended=job.ended,
                     deleted_at=job.deleted_at,
@@ -507,7 +517,12 @@ class World:
         assert names.FINALIZER in self.finalizers, "machines only for a run that cannot vanish"
         if name not in self.jobs:
             self.uids += 1
-            self.jobs[name] = Job(name, f"job-{self.uids}", action.attempt, self.now)
+            spec = action.manifest["spec"]
+            self.jobs[name] = Job(
+                *(name, f"job-{self.uids}", action.attempt, self.now),
+                deadline=spec["activeDeadlineSeconds"],
+                pre_running_deadline=spec["preRunningDeadlineSeconds"],
+            )
             self.created.append((action.attempt, action.attempt in self.ever_driven))
 
     def _do_ScaleWorkers(self, action):

@@ -1,5 +1,5 @@
 import dataclasses
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -32,6 +32,13 @@ def ended(make_world):
     return make
 
 
+EARLIER = datetime(2029, 12, 31, tzinfo=UTC)
+NO_HEAD = {
+    "reason": "PreRunningDeadlineExceeded",
+    "created": EARLIER - timedelta(hours=2),  # it was queued
+    "started": EARLIER,
+    "ended": EARLIER + timedelta(minutes=45),
+}
 FAILED = {"deployment_status": "Failed", "job_status": "FAILED"}
 
 
@@ -50,8 +57,18 @@ def test_every_end_class_leads_somewhere_and_retries_are_those_of_the_contract(e
         pytest.param(
             {**FAILED, "reason": "JobStatusCheckTimeoutExceeded"}, Reason.HEAD_LOST, id="head does not answer"
         ),
-        pytest.param({**FAILED, "reason": "DeadlineExceeded"}, Reason.DEADLINE_EXCEEDED, id="deadline"),
-        pytest.param({**FAILED, "reason": "PreRunningDeadlineExceeded"}, Reason.STOCKOUT, id="no head came"),
+        pytest.param({**FAILED, "reason": "DeadlineExceeded"}, Reason.DEADLINE_RAISED, id="raised deadline"),
+        pytest.param(
+            {**FAILED, "reason": "DeadlineExceeded", "end_class": EndClass.INTERRUPTED},
+            Reason.DEADLINE_RAISED,
+            id="raised deadline, it noticed",
+        ),
+        pytest.param({**FAILED, **NO_HEAD}, Reason.STOCKOUT, id="no head came"),
+        pytest.param(
+            {**FAILED, **NO_HEAD, "started": EARLIER + timedelta(minutes=20)},
+            Reason.DEADLINE_RAISED,
+            id="more time for the head",
+        ),
         pytest.param(
             {"deployment_status": "ValidationFailed", "reason": "ValidationFailed"},
             Reason.INVALID_SPEC,
@@ -76,6 +93,15 @@ def test_every_end_class_leads_somewhere_and_retries_are_those_of_the_contract(e
 )
 def test_without_the_drivers_word_kuberay_tells(ended, update, reason):
     assert endings.ended_by_itself(ended(**update)).reason is reason
+
+
+def test_kuberays_deadline_ends_the_run_once_its_own_has_passed(ended):
+    situation = ended(reason="DeadlineExceeded", **FAILED)
+    late = dataclasses.replace(situation.observed, now=situation.now + timedelta(hours=25))
+
+    found = endings.ended_by_itself(dataclasses.replace(situation, observed=late))
+
+    assert (found.reason, found.outcome) == (Reason.DEADLINE_EXCEEDED, Outcome.FATAL)
 
 
 def test_a_killed_head_is_told_from_a_failed_driver_and_the_field_is_named(ended):
@@ -180,7 +206,7 @@ def test_a_driver_that_was_killed_for_memory_in_a_head_that_lives_ran_out_of_it_
     ],
 )
 def test_missing_machines_are_explained_by_the_pods(ended, pod, reason, part):
-    found = endings.ended_by_itself(ended(pods=(pod,), reason="PreRunningDeadlineExceeded", **FAILED))
+    found = endings.ended_by_itself(ended(pods=(pod,), **NO_HEAD, **FAILED))
 
     assert found.reason is reason
     assert part in found.message

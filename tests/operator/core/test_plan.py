@@ -548,6 +548,53 @@ def test_a_run_past_its_deadline_commits_its_generation_and_fails(make_world, si
     assert not any(simulator.is_live(job) for job in world.jobs.values())
 
 
+def scheduled(world, **update):
+    world.change(schedule=world.run.spec.schedule.model_copy(update=update))
+
+
+def pass_hours(world, operator, hours):
+    for _ in range(round(hours * 120)):
+        world.pass_time(30)
+        world.driver_step()
+        world.kuberay_step()
+        operator.turn()
+
+
+def test_a_deadline_that_is_raised_while_training_lets_the_run_go_on(make_world, simulator):
+    world = make_world("Running", generations=1000, schedule={"deadline": "1h"})
+    operator = simulator.Operator(world)
+    scheduled(world, deadline="5h")
+    pass_hours(world, operator, 3)
+
+    assert [entry.end_reason for entry in world.status.attempts] == [Reason.DEADLINE_RAISED, None]
+    assert world.status.failed_attempts == 0
+    pass_hours(world, operator, 3)
+    assert world.status.phase is Phase.FAILED
+    assert "wanted the run to end within 5h" in world.status.message
+
+
+def test_kuberays_deadline_leaves_the_driver_the_time_that_ours_gives_it(make_world, decide):
+    world = make_world(schedule={"deadline": "2h"})
+    deadline = decide(world.observed())[0][-1].manifest["spec"]["activeDeadlineSeconds"]
+
+    assert deadline >= 7200 + world.terms.pause_wait_seconds + 300
+
+
+def test_more_time_for_machines_that_the_head_waits_for_is_given(make_world, simulator):
+    world = make_world()
+    world.machines = False
+    operator = simulator.Operator(world)
+    operator.turn()
+    scheduled(world, provisioning_timeout="2h")
+    pass_hours(world, operator, 1)
+
+    assert [entry.end_reason for entry in world.status.attempts] == [Reason.DEADLINE_RAISED, None]
+    assert world.status.phase is Phase.STARTING
+    pass_hours(world, operator, 2)
+    assert world.status.phase is Phase.SUSPENDED
+    assert "wanted machines within 2h" in world.status.message
+
+
 def test_machines_that_never_come_pause_the_run_until_the_user_changes_something(make_world, simulator, told):
     world = make_world("Provisioning")
     operator = simulator.Operator(world)
