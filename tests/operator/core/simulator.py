@@ -25,6 +25,7 @@ from autolfads_operator.observed import (
 )
 from autolfads_spec.attempt import BUDGET_STOP, AttemptEnd, EndClass, Wish
 from autolfads_spec.cost import CostRecord
+from autolfads_spec.lifecycle import seconds
 from autolfads_spec.manifest import BestMember, CommittedGeneration, Lease, Manifest, StoredFile
 from autolfads_spec.status import RunStatus
 
@@ -78,9 +79,14 @@ class Job:
 
 @dataclass
 class Driver:
-    """The process on the head."""
+    """The process on the head.
+
+    Attributes:
+      workers: that are with it on the far side of a broken network; None while there is none.
+    """
 
     attempt: int
+    workers: int | None = None
     epoch: int = 0
     stalled: bool = False
     exit_status: int | None = None
@@ -111,7 +117,9 @@ class World:
         self.deleted_at = None
         self.annotations: dict[str, str] = {}
         self.gone = False
+        self.first_schedule = run.spec.schedule
         self.jobs: dict[str, Job] = {}
+        self.orphans: list[Driver] = []  # on machines that nobody reaches, and which may be reached again
         self.config_maps: dict[str, object] = {}
         self.folder = Folder()
         self.store_up = True
@@ -126,8 +134,9 @@ class World:
         self.last_words: EndClass | None = None  # of the next driver that ends badly
         self.uids = 0
         # What the invariants look at.
+        self.began = None
         self.created: list[tuple[int, bool]] = []
-        self.commits: list[tuple[int, int]] = []
+        self.commits: list[tuple[tuple[int, int], int]] = []
         self.ever_driven: set[int] = set()
         self.best_seen = 0
         self.done: list[object] = []
@@ -182,6 +191,24 @@ class World:
             if job.replicas is not None:
                 job.replicas, job.head, job.driver = 0, False, None
 
+    def lose_node(self):
+        """Nobody reaches the head's node; its pod is given up, but its driver only sleeps."""
+        for job in self.jobs.values():
+            if job.head:
+                self._strand(job)
+                job.head, job.driver = False, None
+
+    def _strand(self, job):
+        driver = job.driver
+        if driver is not None and driver.exit_status is None:
+            driver.stalled, driver.workers = True, self._workers(driver)
+            self.orphans.append(driver)
+
+    def wake(self):
+        """Whoever sleeps or stands still goes on, whatever has become of the run meanwhile."""
+        for driver in self._drivers():
+            driver.stalled = False
+
     def stall(self):
         for driver in self._drivers():
             driver.stalled = True
@@ -195,7 +222,8 @@ class World:
             driver.exit_status = 137
 
     def _drivers(self):
-        return [job.driver for job in self.jobs.values() if job.driver and job.driver.exit_status is None]
+        drivers = [*(job.driver for job in self.jobs.values() if job.driver), *self.orphans]
+        return [driver for driver in drivers if driver.exit_status is None]
 
     # KubeRay.
 
@@ -242,9 +270,10 @@ class World:
                 job.message = "Job entrypoint command failed with exit code 7. No logs available."
 
     def _interrupt(self, job):
-        """The head is taken away, and its driver is told so if it listens."""
+        """The head is taken away, and its driver is told so; one that does not listen stays somewhere."""
         if job.driver is not None and job.driver.exit_status is None and not job.driver.stalled:
             self._end(job.driver, EndClass.INTERRUPTED, 143)
+        self._strand(job)
 
     # The driver.
 
@@ -265,13 +294,13 @@ class World:
         wish = folder.wish
         is_ours = wish is not None and wish.attempt == driver.attempt
         if is_ours and wish.finish:
-            if self._workers(driver.attempt) > 0:
+            if self._workers(driver) > 0:
                 self._commit(driver, is_last=True)
             return
         if is_ours and wish.pause:
             self._end(driver, EndClass.PAUSED, 0)
             return
-        if self._workers(driver.attempt) > 0:
+        if self._workers(driver) > 0:
             self._commit(driver)
 
     def _take_over(self, driver):
@@ -325,7 +354,7 @@ class World:
             )
             best = BestMember(generation=number, member=0, score=1.0 / (number + 1), hyperparameters={})
             self._write(generation=number, generations=(*manifest.generations, entry), best=best)
-            self.commits.append((driver.attempt, number))
+            self.commits.append(((driver.attempt, driver.epoch), number))
         is_done = len(self.folder.manifest.generations) >= self.generations
         if is_done or is_last:
             self._write(stop_reason="all generations are trained" if is_done else BUDGET_STOP)
@@ -361,8 +390,10 @@ class World:
         """How many workers of a job find a node."""
         return (job.replicas or 0) if self.machines else 0
 
-    def _workers(self, attempt):
-        return sum(self.nodes_for(job) for job in self.jobs.values() if job.attempt == attempt)
+    def _workers(self, driver):
+        if driver.workers is not None:
+            return driver.workers
+        return sum(self.nodes_for(job) for job in self.jobs.values() if job.attempt == driver.attempt)
 
     # What an operator sees, and does.
 
@@ -523,6 +554,7 @@ class World:
                 deadline=spec["activeDeadlineSeconds"],
                 pre_running_deadline=spec["preRunningDeadlineSeconds"],
             )
+            self.began = self.began or self.now
             self.created.append((action.attempt, action.attempt in self.ever_driven))
 
     def _do_ScaleWorkers(self, action):
@@ -621,10 +653,25 @@ class Operator:
         ):
             assert all(isinstance(action, CLEANUP) for action in self.plan.actions)
             assert self.plan.status.phase is before.phase
+        self._check_deadlines()
         assert self.plan.wake_after_seconds > 0
         numbers = [entry.number for entry in self.plan.status.attempts or ()]
         assert numbers == sorted(set(numbers))
         assert len(numbers) <= 10
+
+    def _check_deadlines(self):
+        """No deadline ends anything before it has passed as it is set now."""
+        before, schedule = self.seen.custom_resource.status, self.seen.custom_resource.run.spec.schedule
+        known = {entry.number for entry in before.attempts or () if entry.end_reason}
+        for entry in self.plan.status.attempts or ():
+            if entry.number in known:
+                continue
+            if entry.end_reason == "DeadlineExceeded":
+                assert (self.seen.now - self.world.began).total_seconds() > seconds(schedule.deadline)
+            job = next((job for job in self.seen.ray_jobs if job.attempt == entry.number), None)
+            if entry.end_reason == "Stockout" and job is not None:
+                waited = ((job.ended or self.seen.now) - job.created).total_seconds()
+                assert waited >= seconds(schedule.provisioning_timeout)
 
 
 def is_live(job):
@@ -640,8 +687,8 @@ def check(world, operators=1):
         assert not any(driven for _, driven in world.created), "a number that was driven is never used again"
     numbers = [number for _, number in world.commits]
     assert numbers == list(range(len(numbers))), "every generation is committed once, in order"
-    attempts = [attempt for attempt, _ in world.commits]
-    assert attempts == sorted(attempts), "a superseded driver commits nothing"
+    drivers = [driver for driver, _ in world.commits]
+    assert drivers == sorted(drivers), "a superseded driver commits nothing"
     done = world.status.progress.generation if world.status.progress else None
     if done is not None and operators == 1:
         assert done >= world.best_seen, "progress never goes back"

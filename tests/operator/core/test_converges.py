@@ -27,6 +27,8 @@ FAULTS = (
     "delete the RayJob",
     "lose the head",
     "lose the cluster",
+    "lose the head's node",
+    "wake the drivers",
     "stall the driver",
     "kill the driver",
     "transient end",
@@ -42,7 +44,14 @@ FAULTS = (
     "pods lack a role",
     "pods lack none",
 )
-WISHES = ("suspend", "resume", "more workers")
+WISHES = (
+    "suspend",
+    "resume",
+    "more workers",
+    "later deadline",
+    "more time for machines",
+    "schedule as at first",
+)
 
 
 def do(world, operator, what):
@@ -60,6 +69,8 @@ def do(world, operator, what):
             world.pass_time(15)
         case "long wait":
             world.pass_time(700)
+        case "hour":
+            world.pass_time(3600)
         case "crash":
             operator.crash()
         case "delete the RayJob":
@@ -68,6 +79,10 @@ def do(world, operator, what):
             world.lose_head()
         case "lose the cluster":
             world.lose_cluster()
+        case "lose the head's node":
+            world.lose_node()
+        case "wake the drivers":
+            world.wake()
         case "stall the driver":
             world.stall()
         case "kill the driver":
@@ -94,6 +109,13 @@ def do(world, operator, what):
             compute = world.run.spec.compute
             workers = compute.workers.model_copy(update={"desired": 3})
             world.change(compute=compute.model_copy(update={"workers": workers}))
+        case "later deadline":
+            world.change(schedule=world.run.spec.schedule.model_copy(update={"deadline": "20000h"}))
+        case "more time for machines":
+            longer = {"provisioning_timeout": "90m"}
+            world.change(schedule=world.run.spec.schedule.model_copy(update=longer))
+        case "schedule as at first":
+            world.change(schedule=world.first_schedule)
         case "delete":
             world.delete()
 
@@ -113,7 +135,7 @@ def finish(simulator, world, operator):
         simulator.settle(world, operator)
         if world.status.phase is not Phase.SUSPENDED:
             return
-        assert world.status.message.startswith("wanted machines within 45m")
+        assert world.status.message.startswith(("wanted machines within 45m", "wanted machines within 90m"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -150,6 +172,61 @@ def test_any_faults_end_in_a_complete_run(simulator, patient, terms, chosen):
     before = len(world.done)
     operator.turn()
     assert world.done[before:] == []
+
+
+TRAINS = ("whole look", "kuberay", "kuberay", "kuberay", "driver", "whole look", "driver")
+ASTRAY = ("lose the head's node", "stall the driver", "delete the RayJob", "wake the drivers")
+
+
+@UNHURRIED
+@example(
+    chosen=[*TRAINS, "lose the head's node", *["kuberay"] * 2, *["driver"] * 2, "wake the drivers", "driver"]
+)
+@example(
+    chosen=[*TRAINS, "stall the driver", "delete the RayJob", *TRAINS, *TRAINS, "wake the drivers", "driver"]
+)
+@given(chosen=steps(*WORK, *ASTRAY, "whole look", "crash"))
+def test_a_driver_that_wakes_when_another_has_taken_its_place_does_nothing(simulator, patient, terms, chosen):
+    world = simulator.World(patient, terms, generations=100)
+    operator = simulator.Operator(world)
+
+    for what in chosen:
+        do(world, operator, what)
+        simulator.check(world)
+    finish(simulator, world, operator)
+    world.wake()
+    world.driver_step()
+    simulator.check(world)
+
+    assert world.status.phase is Phase.SUCCEEDED
+    assert len(world.folder.manifest.generations) == 100
+
+
+# KubeRay's own deadline, 45 minutes after ours at first, comes while the run goes on.
+RAISED = (
+    *TRAINS,
+    "later deadline",
+    *("hour", "driver", "kuberay", "whole look") * 4,
+)
+
+
+@UNHURRIED
+@example(chosen=[*RAISED])
+@example(chosen=[*RAISED, "schedule as at first", "whole look"])
+@given(chosen=steps(*WORK, *WORK, *FAULTS, *WISHES, "hour", "hour"))
+def test_no_deadline_ends_anything_before_it_has_passed(simulator, make_run, terms, chosen):
+    run = make_run(retry={"maxAttempts": 100}, schedule={"deadline": "2h"})
+    world = simulator.World(run, terms, generations=100)
+    operator = simulator.Operator(world)
+
+    for what in chosen:
+        do(world, operator, what)
+        simulator.check(world)
+    finish(simulator, world, operator)
+
+    if world.status.phase is not Phase.SUCCEEDED:
+        failed = next(c for c in world.status.conditions if c.type == "Failed")
+        assert (failed.status, failed.reason) == ("True", "DeadlineExceeded")
 
 
 @UNHURRIED
