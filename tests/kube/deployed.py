@@ -24,9 +24,9 @@ QUICK = {
     "pollRunningSeconds": 0.5,
     "statusIntervalSeconds": 0.2,
     "deleteWaitSeconds": 2,
-    "leaseSeconds": 8,
+    "leaseSeconds": 15,
     "leaseRenewSeconds": 1,
-    "leaseGiveUpSeconds": 6,
+    "leaseGiveUpSeconds": 12,
     "logLevel": "DEBUG",
 }
 SMALL = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}

@@ -233,9 +233,6 @@ def lorenz_settings(worker_node, storage_address):
         "WORKER_CPU": "100m",
         "WORKER_MEMORY": "1536Mi",
         "STATUS_INTERVAL_SECONDS": "0.2",
-        # While processes of Ray start, an API server on the same machine may not answer for seconds.
-        "LEASE_SECONDS": "15",
-        "LEASE_GIVE_UP_SECONDS": "12",
     }
 
 

@@ -23,9 +23,11 @@ SETTINGS = {
     "BACKOFF_LONGEST_SECONDS": "5",
     "DELETE_WAIT_SECONDS": "2",
     "LEASE_NAMESPACE": "autolfads-system",
-    "LEASE_SECONDS": "8",
+    # On a busy machine an API server may not answer for seconds, and whoever loses the Lease ends. Hardly a
+    # test waits for it: an operator that is stopped gives it back, and one that is started again takes it.
+    "LEASE_SECONDS": "15",
     "LEASE_RENEW_SECONDS": "1",
-    "LEASE_GIVE_UP_SECONDS": "6",
+    "LEASE_GIVE_UP_SECONDS": "12",
     "HEALTH_HOST": "127.0.0.1",
     "WORKER_CPU": "1",
     "WORKER_MEMORY": "1Gi",
@@ -57,7 +59,7 @@ class OperatorProcess(Process):
     def ask(self, page: str) -> tuple[int, str]:
         """Status and text of one of its pages; 0 while nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

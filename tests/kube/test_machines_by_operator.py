@@ -9,7 +9,6 @@ from kubernetes import client
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
-QUICK = {"PAUSE_WAIT_SECONDS": "1", "LEASE_SECONDS": "3", "LEASE_GIVE_UP_SECONDS": "2.5"}
 HEAD_NODE = "default-pool"
 
 
@@ -24,7 +23,7 @@ def head_node(cluster):
 @pytest.fixture
 def begin(run, start, cluster_manager, head_node, autoscaler, eventually):
     """begin(mode, ...): an operator, and a run whose recording was found good, so that it wants its nodes."""
-    cluster_manager.settings |= {**QUICK, "NAMESPACES": run.namespace}
+    cluster_manager.settings |= {"PAUSE_WAIT_SECONDS": "1", "NAMESPACES": run.namespace}
 
     def with_mode(mode, provisioning="OnDemand", schedule=None, **settings):
         operator = start(**cluster_manager.settings, **settings)
@@ -126,7 +125,7 @@ def test_fault_10_all_workers_are_preempted_and_none_come_back(
 
 
 def test_fault_21_too_little_quota_is_explained_and_nothing_is_asked_for(
-    run, start, begin, cluster_manager, workers, eventually
+    run, begin, cluster_manager, workers, eventually
 ):
     cluster_manager.quotas["NVIDIA_L4_GPUS"] = 0
     operator = begin("Dedicated")
@@ -140,7 +139,7 @@ def test_fault_21_too_little_quota_is_explained_and_nothing_is_asked_for(
 
     cluster_manager.quotas["NVIDIA_L4_GPUS"] = 8
     operator.kill()  # the next one need not wait the ten minutes for which a quota is believed
-    start(**cluster_manager.settings)
+    operator.start()
     eventually(lambda: len(workers()) == 2, seconds=90)
     assert run.status["attempt"] == 1
 

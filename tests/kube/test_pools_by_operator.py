@@ -17,8 +17,6 @@ from gke.project import reply_lost
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
 WRITES = ("CreateNodePool", "SetNodePoolAutoscaling", "DeleteNodePool")
-# So that the next operator need not wait long for the Lease of one that was killed.
-SHORT_LEASE = {"LEASE_SECONDS": "3", "LEASE_GIVE_UP_SECONDS": "2.5"}
 
 
 def compute(mode, **more):
@@ -34,7 +32,7 @@ def compute(mode, **more):
 def begin(run, start, cluster_manager, eventually):
     """begin(mode): an operator, and a run whose recording was found good, so that it wants its nodes."""
     # What other tests have left elsewhere is not to ask this fake for anything.
-    cluster_manager.settings |= {**SHORT_LEASE, "NAMESPACES": run.namespace}
+    cluster_manager.settings |= {"NAMESPACES": run.namespace}
 
     def with_mode(mode, **more):
         operator = start(**cluster_manager.settings)
@@ -56,7 +54,7 @@ def made(project):
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["operator lives", "operator killed"])
 def test_fault_22_a_run_deleted_while_its_pool_is_made_leaves_no_pool(
-    run, start, begin, cluster_manager, eventually, is_killed
+    run, begin, cluster_manager, eventually, is_killed
 ):
     cluster_manager.operation_seconds = 600
     operator = begin("Dedicated")
@@ -65,7 +63,7 @@ def test_fault_22_a_run_deleted_while_its_pool_is_made_leaves_no_pool(
         operator.kill()
     run.delete()
     if is_killed:
-        start(**cluster_manager.settings)
+        operator.start()
     eventually(lambda: not run.ray_jobs(), seconds=90)
     time.sleep(1)
     assert run.read() is not None  # its pool is still being made
@@ -99,14 +97,14 @@ def test_fault_23_a_pool_whose_reply_was_lost_is_adopted_and_used(
 
 
 def test_fault_23_an_operator_killed_before_it_heard_adopts_the_pool_when_it_is_back(
-    run, start, begin, cluster_manager, eventually
+    run, begin, cluster_manager, eventually
 ):
     cluster_manager.fault("CreateNodePool", reply_lost())
     cluster_manager.operation_seconds = 600
     operator = begin("Dedicated")
     eventually(lambda: cluster_manager.pools, seconds=60)
     operator.kill()
-    start(**cluster_manager.settings)
+    operator.start()
     time.sleep(1)
     assert replicas(run) == [0]
     cluster_manager.finish()
