@@ -1,6 +1,7 @@
 """Our operator as a process beside the test cluster, with the rights that it has in a real one."""
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -100,6 +101,19 @@ def kept_running(operator: OperatorProcess, pause_seconds: float = 1):
     finally:
         is_over.set()
         keeper.join()
+
+
+@contextlib.contextmanager
+def unable_to_write_status(cluster):
+    """Whatever operators do meanwhile, they cannot tell: as if each were killed just before it does."""
+    role = json.loads(cluster.kubectl("get", "clusterrole", "autolfads-operator", "-o", "json").stdout)
+    role["metadata"] = {"name": role["metadata"]["name"]}
+    told = [rule for rule in role["rules"] if rule["resources"] == ["autolfadsruns/status"]]
+    cluster.apply({**role, "rules": [rule for rule in role["rules"] if rule not in told]})
+    try:
+        yield
+    finally:
+        cluster.apply(role)
 
 
 @pytest.fixture

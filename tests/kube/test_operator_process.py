@@ -7,6 +7,7 @@ import pytest
 from kubernetes import client
 
 from autolfads_spec.manifest import Lease
+from kube.operator_process import unable_to_write_status
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
@@ -36,12 +37,14 @@ def test_two_operators_at_once_make_one_of_each_and_come_to_rest(cluster, run, s
 
 
 def test_an_operator_that_was_killed_adopts_what_it_made(cluster, run, start, eventually):
-    first = start(LEASE_SECONDS="3", LEASE_GIVE_UP_SECONDS="2.5")
-    run.apply()
-    eventually(lambda: run.ray_jobs())
-    first.kill()
+    operator = start()
+    with unable_to_write_status(cluster):
+        run.apply()
+        eventually(lambda: run.ray_jobs())
+        operator.kill()
+    assert "attempt" not in run.status
     (job,) = run.ray_jobs().values()
-    start(LEASE_SECONDS="3", LEASE_GIVE_UP_SECONDS="2.5")
+    operator.start()
     eventually(run.is_started)
     time.sleep(3)
 
