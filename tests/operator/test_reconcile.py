@@ -61,6 +61,11 @@ class Operator:
             time.monotonic,
         )
 
+    @property
+    def looks(self):
+        """How many have ended."""
+        return self.metrics.registry.get_sample_value("autolfads_reconcile_seconds_count")
+
     async def fill(self):
         await listing.fill(self.kube, self.cache, self.reconciler, ())
 
@@ -105,6 +110,19 @@ def writes(kube, since=0):
     return [request for request in kube.requests[since:] if request[0] not in ("get", "list", "serves")]
 
 
+async def rest(kube, *operators, looks=3):
+    """Waits until each has looked so often and nothing was written; those who never rest fail."""
+    deadline = time.monotonic() + 20
+    while True:
+        since = len(kube.requests)
+        for operator in operators:
+            wanted = operator.looks + looks
+            await until(lambda operator=operator, wanted=wanted: operator.looks >= wanted)
+        if not writes(kube, since):
+            return
+        assert time.monotonic() < deadline, writes(kube, since)
+
+
 def test_a_run_gets_a_finalizer_a_lease_a_config_map_and_one_ray_job(kube, tmp_path):
     async def work():
         async with running(Operator(kube, tmp_path)):
@@ -120,12 +138,13 @@ def test_a_run_gets_a_finalizer_a_lease_a_config_map_and_one_ray_job(kube, tmp_p
 
 def test_a_second_operator_that_starts_later_changes_nothing(kube, tmp_path):
     async def work():
-        async with running(Operator(kube, tmp_path)):
+        first, second = Operator(kube, tmp_path), Operator(kube, tmp_path)
+        async with running(first):
             await until(lambda: started(kube))
-            await asyncio.sleep(0.5)
+            await rest(kube, first)
         kube.requests.clear()
-        async with running(Operator(kube, tmp_path)):
-            await asyncio.sleep(0.7)
+        async with running(second):
+            await until(lambda: second.looks >= 3)
 
     asyncio.run(work())
     assert [request for request in writes(kube) if request[1] != "events"] == []
@@ -133,14 +152,12 @@ def test_a_second_operator_that_starts_later_changes_nothing(kube, tmp_path):
 
 def test_two_operators_at_once_make_one_of_each_and_come_to_rest(kube, tmp_path):
     async def work():
-        async with running(Operator(kube, tmp_path), Operator(kube, tmp_path)):
+        both = Operator(kube, tmp_path), Operator(kube, tmp_path)
+        async with running(*both):
             await until(lambda: started(kube))
-            await asyncio.sleep(0.7)
-            since = len(kube.requests)
-            await asyncio.sleep(0.7)
-            return writes(kube, since)
+            await rest(kube, *both)
 
-    assert asyncio.run(work()) == []
+    asyncio.run(work())
     assert list(kube.of(RAY_JOBS)) == ["reach-a01"]
     assert Lease.model_validate_json((tmp_path / "lease.json").read_bytes()).attempt == 1
 
