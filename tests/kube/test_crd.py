@@ -7,6 +7,7 @@ have to agree but for the differences that have a name.
 import copy
 import json
 import math
+import os
 import subprocess
 
 import pytest
@@ -32,6 +33,24 @@ LEAST = {
         "output": {"uri": "gs://lab/runs/reach"},
         "compute": {"accelerator": {"type": "nvidia-l4"}},
     },
+}
+# Defaults that depend on other fields, which a schema cannot say: `load_run` fills them in.
+LEFT_TO_LOAD_RUN = {
+    **dict.fromkeys(
+        (
+            "model.icEncoderUnits",
+            "model.ciEncoderUnits",
+            "model.controllerUnits",
+            "model.inferredInputs",
+            "model.icDim",
+            "model.generatorUnits",
+            "model.factors",
+        ),
+        "model.preset says it",
+    ),
+    "data.validation.everyNth": "data.validation.fraction may be there instead",
+    "population.exploit.fraction": "population.exploit.strategy may have none",
+    "population.searchSpace": "population.searchSpacePreset adds to it",
 }
 # Where the API server and `load_run` differ, and why that is meant.
 DIFFERENCES = {
@@ -183,9 +202,10 @@ def test_every_rule_refuses_something_with_its_own_words(runs_of_the_module):
 # --- the same verdict
 
 
+# The same runs each time, so that CI is red for what was changed; AUTOLFADS_RANDOM=1 draws others.
 @settings(
     max_examples=400,
-    derandomize=True,
+    derandomize="AUTOLFADS_RANDOM" not in os.environ,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -220,6 +240,16 @@ def below(part, whole):
     return math.isclose(part, whole) if isinstance(part, float) else part == whole
 
 
+def leaves(block, above=""):
+    """Dotted paths of all values in it."""
+    inner = {f"{above}{name}": value for name, value in block.items()}
+    return {
+        leaf
+        for path, value in inner.items()
+        for leaf in (leaves(value, f"{path}.") if isinstance(value, dict) else [path])
+    }
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -240,8 +270,9 @@ def test_the_defaults_of_the_api_server_are_pydantics(runs_of_the_module, values
     loaded = load_run(run)
     assert load_run(filled).spec == loaded.spec
     written = loaded.model_dump(mode="json", by_alias=True, exclude_none=True)["spec"]
-    filled["spec"]["population"].pop("searchSpace", None)  # a preset adds to it
+    filled["spec"]["population"].pop("searchSpace", None)
     assert below(filled["spec"], written)
+    assert leaves(written) - leaves(filled["spec"]) - LEFT_TO_LOAD_RUN.keys() == set()
     assert filled["spec"]["population"]["generations"] == 50
     assert filled["spec"]["suspend"] is False
 
@@ -472,7 +503,7 @@ def test_kubectl_tells_a_misspelled_field(cluster, namespace):
     assert 'unknown field "spec.population.sise"' in done.stderr
 
 
-def test_kubectl_wait_ends_when_the_run_is_complete(cluster, namespace, runs):
+def test_kubectl_wait_ends_when_the_run_is_complete(cluster, namespace, runs, eventually):
     runs.create(LEAST)
     waiting = subprocess.Popen(
         [
@@ -481,7 +512,7 @@ def test_kubectl_wait_ends_when_the_run_is_complete(cluster, namespace, runs):
             f"--namespace={namespace}",
             "wait",
             "--for=condition=Complete",
-            "--timeout=60s",
+            "--timeout=120s",
             "alr/reach",
         ],
         stdout=subprocess.PIPE,
@@ -489,11 +520,17 @@ def test_kubectl_wait_ends_when_the_run_is_complete(cluster, namespace, runs):
     )
     complete = {"type": "Complete", "status": "False", "reason": "Training"}
 
+    def is_watched():
+        events = [event for event in cluster.audited("user") if "objectRef" in event]
+        return ("watch", namespace) in [(e["verb"], e["objectRef"].get("namespace")) for e in events]
+
+    eventually(is_watched)
+
     runs.set_status(observedGeneration=1, conditions=[complete])
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(1)
     runs.set_status(conditions=[{**complete, "status": "True", "reason": "Succeeded"}])
-    told, _ = waiting.communicate(timeout=60)
+    told, _ = waiting.communicate(timeout=120)
 
     assert waiting.returncode == 0
     assert "condition met" in told
