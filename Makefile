@@ -6,7 +6,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys;
 BIN := .venv/bin
 # Bytecode is kept, whatever the machine's habit: without it every process compiles TensorFlow's modules anew, 7 s.
 export PYTHONDONTWRITEBYTECODE :=
-# Four processes: the tests of clusters wait half of their time; the others compute meanwhile (tests/conftest.py).
+# Four processes: each begins with tests of a cluster, which wait half of their time, and computes when it has
+# no more of them (tests/conftest.py).
 TOGETHER := --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 FAST := -m "not ray and not slow and not kube and not gcs and not gpu"
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --quiet

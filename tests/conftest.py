@@ -42,7 +42,8 @@ def pytest_collection_modifyitems(items):
         if "storage_emulator" in names:
             item.add_marker(pytest.mark.gcs)
         item.add_marker(pytest.mark.xdist_group(_company(item)))
-    # The longest first: what uses a cluster, mostly waiting, beside everything else; last what takes no time.
+    # The longest first: each of four processes begins with a cluster, which mostly waits, and computes once
+    # it is done with that; last what takes no time.
     long = {_company(item) for item in items if any(map(item.get_closest_marker, ("slow", "ray", "gcs")))}
     order = {company: place for place, company in enumerate(WAITING)}
     items.sort(key=lambda item: (order.get(_company(item), len(order)), _company(item) not in long))
