@@ -80,7 +80,8 @@ def lorenz_operator(cluster, bucket, worker_node, lorenz_settings, eventually):
 @pytest.fixture
 def expected(lorenz):
     """What the run gives outside of the cluster; the folder is empty again afterwards."""
-    lorenz.write(output={"report": True})
+    # The pods stay until all that they have printed is looked at.
+    lorenz.write(output={"report": True}, ttl={"clusterAfterFinished": "15m"})
     lorenz.outside()
     results = lorenz.results()
     for name in results:
@@ -216,7 +217,9 @@ def check_told(lorenz, tokens, recording):
     """No token, no signed address and no spikes stand in a log, a status or an event."""
     told = lorenz.operator.log() + lorenz.store.read("autolfads.log").content.decode()
     told += lorenz.cluster.kubectl("get", "alr,events", "-n", lorenz.namespace, "-o", "json").stdout
-    for pod in lorenz.pods("head") + lorenz.pods("worker"):
+    pods = lorenz.pods("head") + lorenz.pods("worker")
+    assert len(pods) == 3
+    for pod in pods:
         printed = lorenz.cluster.kubectl("logs", pod, "-n", lorenz.namespace, "--all-containers").stdout
         assert printed
         told += printed
