@@ -75,6 +75,11 @@ _MISFITS = {
 # What follows from another misfit is not told as well.
 _IMPLIED = {"held_in_neurons": "neurons", "encoded_bins": "bins"}
 
+LESS_MEMORY = (
+    "give the trials in several recordings, or, on a GPU, infer on the CPU with CUDA_VISIBLE_DEVICES=-1 "
+    "before the command"
+)
+
 # run, recording, posterior samples → what the best member infers
 Infer = Callable[[TrainedRun, SpikeData, int], PosteriorAverages]
 
@@ -160,6 +165,7 @@ def with_tensorflow(trained: TrainedRun, data: SpikeData, samples: int) -> Poste
     """Passes the recording through the model, in this process."""
     from lfads_worker.execution.device import find_devices
     from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process, unheard
+    from lfads_worker.execution.trainers import full_memory_told
 
     threads = None if find_devices().kind == "gpu" else 1  # as the run's own workers: the same bits
     prepare_this_process(threads)
@@ -169,7 +175,10 @@ def with_tensorflow(trained: TrainedRun, data: SpikeData, samples: int) -> Poste
     if threads is None:
         multiply_in_float32()
     try:
-        return infer(trained.run.spec, data, trained.weights, trained.settings["member"], samples, threads)
+        with full_memory_told(f"its {data.trials} trials and the model", "RECORDING", LESS_MEMORY):
+            return infer(
+                trained.run.spec, data, trained.weights, trained.settings["member"], samples, threads
+            )
     except ValueError as error:
         raise OutputError(
             f"results: weights of this program's model are wanted, those in {trained.address} were written "

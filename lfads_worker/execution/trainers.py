@@ -13,6 +13,11 @@ from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
 from lfads_worker.training.averages import PosteriorAverages
 from lfads_worker.training.state import CohortResult, CohortState, CohortTask, Progress
 
+SMALLER_COHORTS = (
+    "set a smaller number (or Auto), or lower training.batchSize, and give another output.uri, because the "
+    "cut into cohorts belongs to a run"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class TensorFlowTrainer:
@@ -28,7 +33,7 @@ class TensorFlowTrainer:
 
         if threads is None:
             multiply_in_float32()
-        with _full_memory_told("the recording and the model"):
+        with full_memory_told("the recording and the model"):
             return PlainSpoken(CohortTrainer(self.spec, self.data, threads))
 
 
@@ -60,13 +65,13 @@ class PlainSpoken:
 
     def train_generation(self, task: CohortTask, progress: Progress | None = None) -> CohortResult:
         members = len(task.member_ids)
-        with _full_memory_told(f"a cohort of {members} member{'s' if members > 1 else ''}"):
+        with full_memory_told(f"a cohort of {members} member{'s' if members > 1 else ''}"):
             return self.trainer.train_generation(task, progress)
 
     def posterior_averages(
         self, state: CohortState, row: int, samples: int, progress: Progress | None = None
     ) -> PosteriorAverages:
-        with _full_memory_told(f"{samples} posterior samples of a member"):
+        with full_memory_told(f"{samples} posterior samples of a member"):
             return self.trainer.posterior_averages(state, row, samples, progress)
 
     def parameter_names_and_shapes(self) -> Shapes:
@@ -74,7 +79,10 @@ class PlainSpoken:
 
 
 @contextmanager
-def _full_memory_told(what: str) -> Iterator[None]:
+def full_memory_told(
+    what: str, field: str = "compute.membersPerCohort", cure: str = SMALLER_COHORTS
+) -> Iterator[None]:
+    """Turns the full memory of a device into a sentence: what was to fit, by which field, and what helps."""
     try:
         yield
     except Exception as error:
@@ -82,9 +90,7 @@ def _full_memory_told(what: str) -> Iterator[None]:
             raise
         # `from None`: the cause is TensorFlow's, which the driver must not load to read about it.
         raise MemoryFullError(
-            f"compute.membersPerCohort: wanted {what} to fit on one device, found its memory full; set a "
-            "smaller number (or Auto), or lower training.batchSize, and give another output.uri, because the "
-            "cut into cohorts belongs to a run"
+            f"{field}: wanted {what} to fit on one device, found its memory full; {cure}"
         ) from None
 
 

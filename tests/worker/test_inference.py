@@ -10,7 +10,7 @@ from scipy import io
 from autolfads_spec import RunPaths, dump_run
 from lfads_worker import inference
 from lfads_worker.data.files import load_spikes
-from lfads_worker.errors import DataError, OutputError
+from lfads_worker.errors import DataError, MemoryFullError, OutputError
 from lfads_worker.results.files import write_json, write_text
 from lfads_worker.results.output import in_folder
 from lfads_worker.results.weights import write_weights
@@ -231,6 +231,22 @@ def test_weights_of_another_model_are_refused_with_the_versions(trained, tmp_pat
     monkeypatch.setattr(environment, "prepare_this_process", lambda threads: None)
 
     with pytest.raises(OutputError, match=r"autolfads 0\.1\.0 .*readout/bias.* use the version"):
+        apply(trained(), write_recording(tmp_path / "new.npz"), inference.with_tensorflow)
+
+
+def test_a_full_device_is_a_sentence_that_names_what_helps(trained, tmp_path, monkeypatch):
+    import lfads_worker.execution.environment as environment
+    import lfads_worker.training.inference as program
+
+    def fill(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(program, "infer", fill)
+    monkeypatch.setattr(environment, "prepare_this_process", lambda threads: None)
+
+    with pytest.raises(
+        MemoryFullError, match=r"RECORDING: wanted its 10 trials .* memory full; .*CUDA_VISIBLE_DEVICES=-1"
+    ):
         apply(trained(), write_recording(tmp_path / "new.npz"), inference.with_tensorflow)
 
 
