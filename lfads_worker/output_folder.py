@@ -12,10 +12,10 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from autolfads_spec import AutoLFADSRun, RunPaths, SpecError, dump_run, load_run
 from autolfads_spec.errors import MissingError, StoreError
@@ -116,30 +116,34 @@ def held(output: Output) -> Iterator[None]:
         yield
         return
     root = output.folder
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        file = (root / LOCK_NAME).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"output.uri: wanted a folder that can be written, found {root}: {error.strerror or error}; "
-            "check its permissions and the free space, or give another folder"
-        ) from error
-    with file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            who = file.read().strip() or "a process that has just begun"
-            raise OutputTakenError(
-                "output.uri: wanted a folder that nobody else writes, found another autolfads run at work "
-                f"in {root} ({who}); wait until it has ended, or give another folder"
+            root.mkdir(parents=True, exist_ok=True)
+            # Unbuffered: a full disk is told by the write, and not once more when the file is closed.
+            file = stack.enter_context((root / LOCK_NAME).open("a+b", buffering=0))
+            _lock(file, root)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as error:
+            raise OutputError(
+                f"output.uri: wanted a folder that can be written, found {root}: {error.strerror or error}; "
+                "check its permissions and the free space, or give another folder"
             ) from error
-        except OSError as error:  # fencing by the manifest still lets only one go on
-            logger.warning("%s cannot be locked: %s", root, error.strerror or error)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
         yield
+
+
+def _lock(file: IO[bytes], root: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        who = file.read().decode().strip() or "a process that has just begun"
+        raise OutputTakenError(
+            "output.uri: wanted a folder that nobody else writes, found another autolfads run at work "
+            f"in {root} ({who}); wait until it has ended, or give another folder"
+        ) from error
+    except OSError as error:  # fencing by the manifest still lets only one go on
+        logger.warning("%s cannot be locked: %s", root, error.strerror or error)
 
 
 def claim(run: AutoLFADSRun, output: Output) -> None:

@@ -1,4 +1,5 @@
 import os
+import resource
 
 import pytest
 
@@ -111,6 +112,18 @@ def test_a_held_folder_is_refused_to_others_and_free_afterwards(run, tmp_path, o
 
     with held(output):
         assert inspect(run, output) is FolderState.FRESH
+
+
+def test_a_folder_in_which_no_byte_can_be_written_is_a_sentence(output):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # files can be made, as on a full disk
+        with pytest.raises(
+            OutputError, match=r"output.uri: wanted a folder that can be written, found .*/out"
+        ):
+            held(output).__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_what_was_killed_in_its_first_moment_is_nothing(run, tmp_path, output):
