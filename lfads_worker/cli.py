@@ -29,6 +29,8 @@ infer_posterior: Any = None
 
 # How long `validate` waits for a bucket that does not answer.
 SECONDS_TO_LOOK = 10.0
+# For a driver that has to wake its GPUs up: `validate` is to answer at once, a run can wait.
+VALIDATE_PATIENCE_SECONDS = 2.0
 
 # \b keeps the lines as they are.
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())
@@ -132,7 +134,7 @@ def validate(spec_file: SpecFile) -> None:
         from lfads_worker.local_run import prepare
 
         asked = load_run(spec_file)
-        prepared = prepare(asked, None, find_devices())
+        prepared = prepare(asked, None, find_devices(VALIDATE_PATIENCE_SECONDS))
         _print(summary.of_report(prepared.report))
         for warning in prepared.report.warnings:
             typer.echo(f"warning: {warning}", err=True)

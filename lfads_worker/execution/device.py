@@ -60,15 +60,21 @@ class Devices:
         return f"{self.count} {noun}{'s' if self.count > 1 else ''}"
 
 
-def find_devices() -> Devices:
-    """GPUs when TensorFlow can use them, else the cores that this process may use."""
+def find_devices(patience_seconds: float = nvidia.PATIENCE_SECONDS) -> Devices:
+    """GPUs when TensorFlow can use them, else the cores that this process may use.
+
+    Args:
+      patience_seconds: for the GPUs' driver to tell model and memory; what it does not tell is assumed.
+    """
     gpus = count_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES")) if tensorflow_has_cuda() else 0
-    return gpus_of_this_machine(gpus) if gpus else Devices("cpu", len(os.sched_getaffinity(0)))
+    return (
+        gpus_of_this_machine(gpus, patience_seconds) if gpus else Devices("cpu", len(os.sched_getaffinity(0)))
+    )
 
 
-def gpus_of_this_machine(count: int) -> Devices:
+def gpus_of_this_machine(count: int, patience_seconds: float) -> Devices:
     """So many of them, with what the driver tells."""
-    told = nvidia.ask_driver()
+    told = nvidia.ask_driver(patience_seconds)
     if told is None:
         return Devices("gpu", count)
     return Devices("gpu", count, told.smallest_bytes or UNKNOWN_BYTES, " and ".join(told.names))

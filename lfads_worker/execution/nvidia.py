@@ -25,15 +25,15 @@ class GPUs:
     smallest_bytes: int | None
 
 
-def ask_driver() -> GPUs | None:
-    """The GPUs of this machine, visible to CUDA or not; None where the driver does not tell."""
+def ask_driver(patience_seconds: float = PATIENCE_SECONDS) -> GPUs | None:
+    """The GPUs of this machine, visible to CUDA or not; None where the driver does not tell in time."""
     command = [
         "nvidia-smi",
         "--query-gpu=name,mig.mode.current,memory.total",
         "--format=csv,noheader,nounits",
     ]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=patience_seconds)
     except (OSError, subprocess.SubprocessError):  # no driver, or one that is not well
         return None
     return understood(said.stdout)

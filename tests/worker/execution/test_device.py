@@ -85,6 +85,14 @@ def test_without_the_drivers_word_memory_is_assumed(on_a_machine_with_gpus, nvid
     assert find_devices().kind_in_words == "GPU"
 
 
+def test_a_driver_that_wakes_up_slowly_is_not_waited_for_longer_than_asked(
+    on_a_machine_with_gpus, nvidia_smi
+):
+    nvidia_smi("exec sleep 600")
+
+    assert find_devices(patience_seconds=0.1) == Devices("gpu", 2, 16 * GIGABYTE, None)
+
+
 @pytest.mark.parametrize(
     "error", [FileNotFoundError("nvidia-smi"), subprocess.TimeoutExpired("nvidia-smi", 20)]
 )
