@@ -91,9 +91,9 @@ def started_here(start: Callable[[], Started]) -> Started:
             except BaseException as error:
                 if not ray.is_initialized():
                     _end([child for child in this.children(recursive=True) if child not in before])
-                if not _is_late(error):
+                reason = _lateness(error)
+                if reason is None:
                     raise
-                reason = first_line(error)
             gc.collect()  # Ray's objects for the processes just ended remark on those when they go
             logger.warning("Ray did not start in time (%s); attempt %d of %d", reason, attempt, STARTS)
     raise DeviceError(
@@ -102,9 +102,15 @@ def started_here(start: Callable[[], Started]) -> Started:
     )
 
 
-def _is_late(error: BaseException) -> bool:
-    """Ray has no class of its own for a node, or for its control service, that needs too long."""
-    return type(error) is Exception or (type(error) is RuntimeError and "Timed out" in str(error))
+def _lateness(error: BaseException) -> str | None:
+    """The line of a message that tells that a node, or Ray's control service, needed too long.
+
+    Ray has no class of its own for that; the same ones come of faults that another start only repeats.
+    """
+    if type(error) not in (Exception, RuntimeError, TimeoutError):
+        return None
+    lines = str(error).splitlines()
+    return next((line.strip() for line in lines if "timed out" in line.lower()), None)
 
 
 def _end(processes: list[psutil.Process]) -> None:
