@@ -5,16 +5,31 @@ Real TensorFlow and real Ray, by the command line. One process that nobody distu
 
 import csv
 import io
-import os
 import random
 import signal
-import time
+import sys
 
 import pytest
 
 from end_to_end.runs import GENERATIONS, REAL, Runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
+
+# Kills its process group a moment after its first commit: a test that looks on may not be given the time to.
+KILLED = """
+import os, signal, threading
+from lfads_worker import cli
+from lfads_worker.results.commit import Commits
+
+commit = Commits.commit
+
+def commit_and_be_killed(self, position):
+    commit(self, position)
+    threading.Timer(float(os.environ["SECONDS_TO_LIVE"]), os.killpg, (0, signal.SIGKILL)).start()
+
+Commits.commit = commit_and_be_killed
+cli.main()
+"""
 
 
 def rows(table):
@@ -30,16 +45,12 @@ def test_the_population_really_evolves(undisturbed):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_ends_with_the_same_bytes(small_run, undisturbed, tmp_path, workers):
-    runs = Runs(small_run(tmp_path), REAL, workers)
-    process = runs.start()
-    while runs.generation() is None:
-        assert process.poll() is None, (tmp_path / "said.txt").read_text()[-4000:]
-        time.sleep(0.05)
-    time.sleep(random.Random(workers).uniform(0, 0.3))
+    small_run(tmp_path)
+    killed = Runs(tmp_path, [sys.executable, "-c", KILLED], workers)
+    killed.environment["SECONDS_TO_LIVE"] = str(random.Random(workers).uniform(0, 0.3))
+    assert killed.start().wait() == -signal.SIGKILL, (tmp_path / "said.txt").read_text()[-4000:]
 
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
+    runs = Runs(tmp_path, REAL, workers)
     committed = runs.generation()
     runs.finish()
     assert committed < GENERATIONS - 1

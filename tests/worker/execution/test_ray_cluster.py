@@ -20,7 +20,7 @@ STORE = {"object_store_memory": 10**8}
 
 
 class OneIsSlow(ToyTrainer):
-    """The first process that trains takes much longer for everything."""
+    """The first process that trains ends its cohort when it may, and not before."""
 
     def train_generation(self, task, progress=None):
         mark = Path(os.environ["SLOW_MARK"])
@@ -32,7 +32,8 @@ class OneIsSlow(ToyTrainer):
         while not mark.read_text():
             time.sleep(0.01)
         if mark.read_text() == str(os.getpid()):
-            time.sleep(8 * self.epoch_seconds * task.epochs)
+            while not Path(os.environ["SLOW_MAY_END"]).exists():
+                time.sleep(0.01)
         return super().train_generation(task, progress)
 
 
@@ -58,6 +59,7 @@ def cluster():
         os.environ.setdefault("RAY_AUTH_TOKEN", "5" * 64)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("SLOW_MARK", f"{folder}/slow")
+        patch.setenv("SLOW_MAY_END", f"{folder}/may-end")
         head = {"num_cpus": 0, "include_dashboard": False, **STORE}
         cluster = started_here(lambda: Cluster(initialize_head=True, head_node_args=head))
         cluster.first = started_here(lambda: cluster.add_node(num_cpus=1, **STORE))
@@ -89,7 +91,11 @@ def test_a_slow_worker_holds_back_no_more_than_the_cohort_that_it_has(cluster):
 
     with RayPool(OneIsSlow(seed=1, epoch_seconds=0.05), workers=2, address=cluster.address) as pool:
         pool.process_ids()  # both are there
-        results = list(pool.train(tasks(6), ignore))
+        results = []
+        for result in pool.train(tasks(6), ignore):
+            results.append(result)
+            if len(results) == 5:
+                Path(os.environ["SLOW_MAY_END"]).touch()
 
     slow = f"toy process {Path(os.environ['SLOW_MARK']).read_text()}"
     assert [result.worker for result in results].count(slow) == 1
