@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -70,9 +71,9 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float) -> Figure:
-    """An empty figure of the report's width; its layout keeps labels apart."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def new_figure(height: float, between_rows: float = 0.02) -> Figure:
+    """An empty figure of the report's width; its layout keeps labels apart, and rows by a share of theirs."""
+    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(hspace=between_rows))
     FigureCanvasAgg(figure)
     return figure
 

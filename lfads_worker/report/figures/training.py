@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lfads_worker.report.figures.style import (
@@ -31,7 +32,7 @@ def draw(run: FinishedRun) -> Drawn:
     """Four panels: score, likelihoods, loss, and the two information terms."""
     history = run.history
     with styled():
-        figure = new_figure(6.0)
+        figure = new_figure(6.4, between_rows=0.05)
         axes = figure.subplots(2, 2)
         _scores(axes[0, 0], history)
         _likelihoods(axes[0, 1], history)
@@ -39,6 +40,7 @@ def draw(run: FinishedRun) -> Drawn:
         _information(axes[1, 1], history)
         for ax in axes.flat[1:]:
             _shade_ramps(ax, history)
+            _mark_generations(ax, history)
     return Drawn(figure, _caption(history))
 
 
@@ -49,19 +51,20 @@ def _caption(history: History) -> str:
         "Lower is better for score, likelihood and loss. Top left, the score that selects members: each dot "
         "is one member at the end of a generation; a triangle is one that lies above those shown."
         f"{crosses} The other panels follow the best member, and the members it descends from, through all "
-        "epochs; grey lines are all members, and a jump in one is where it copied a better member. The "
-        "shaded epochs are those in which the weights of the information and L2 terms are raised to their "
-        "full value. Training likelihood and loss are measured with dropout switched on: they can lie above "
-        "validation, and they jump where a new generation begins with other dropout rates or weights of the "
-        "loss terms."
+        "epochs, with a mark above where each generation begins; grey lines are all members, and a jump in "
+        "one is where it copied a better member. The shaded epochs are those in which the weights of the "
+        "information and L2 terms are raised to their full value. Training likelihood and loss are measured "
+        "with dropout switched on: they can lie above validation, and they jump where a new generation "
+        "begins with other dropout rates or weights of the loss terms."
     )
 
 
 def _scores(ax: Axes, history: History) -> None:
     generations = np.arange(history.generations)
-    limits = robust_limits([history.scores[1:] if history.generations > 2 else history.scores], 0.95)
-    low, high = limits or (0.0, 1.0)
     best_of_each = _best_of_each(history.scores)
+    # The first generation lies high and would leave no room, all but its best, which may be the best of all.
+    crowd = history.scores[1:] if history.generations > 2 else history.scores
+    low, high = robust_limits([crowd, best_of_each], 0.95) or (0.0, 1.0)
     high = max(high, float(np.nanmax(best_of_each[np.isfinite(best_of_each)], initial=low)))
     _dots(ax, history.scores, high)
     ax.plot(generations, best_of_each, color=INFERRED, marker="o", ms=3, label="best of the generation")
@@ -77,7 +80,8 @@ def _scores(ax: Axes, history: History) -> None:
         label=f"chosen: member {member}, generation {generation}",
         zorder=5,
     )
-    ax.set_ylim(low, high + 0.04 * (high - low))
+    room = 0.04 * (high - low)  # for half a star
+    ax.set_ylim(low - room, high + room)
     ax.set_xlim(-0.5, history.generations - 0.5)
     count_axis(ax, "generation")
     ax.set_ylabel("score: smoothed validation\n" + NLL)
@@ -187,6 +191,17 @@ def _shade_ramps(ax: Axes, history: History) -> None:
     rising = history.epoch[ramps < 1]
     if rising.size:
         ax.axvspan(0, float(rising[-1]) + 0.5, color=INK, alpha=0.06, lw=0, zorder=0)
+
+
+def _mark_generations(ax: Axes, history: History) -> None:
+    """A second axis, on top: where each generation begins, with as many numbers as there is room for."""
+    begins = history.epoch[np.flatnonzero(np.diff(history.generation, prepend=-1))] - 0.5
+    numbers = MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]).tick_values(0, len(begins) - 1)
+    numbered = [int(number) for number in numbers if number in range(len(begins))]
+    top = ax.secondary_xaxis("top")
+    top.set_xticks(begins[numbered], [str(number) for number in numbered])
+    top.set_xticks(begins, minor=True)
+    top.set_xlabel("generation")
 
 
 def _best_of_each(scores: Array) -> Array:

@@ -94,6 +94,41 @@ def test_the_legend_of_the_scores_hides_no_member(runs, name):
     assert not hidden.any()
 
 
+def test_the_chosen_member_is_in_sight_when_the_first_generation_was_best(runs):
+    training = next(entry for entry in FIGURES if entry.name == "training")
+    run = runs["long"]
+    scores = run.history.scores + 0.01 * np.arange(run.history.generations)[:, None]
+    scores[0, 5] = 0.3
+    overfitting = dataclasses.replace(run.history, scores=scores, best=(0, 5))
+
+    ax = training.draw(dataclasses.replace(run, history=overfitting)).figure.axes[0]
+
+    low, high = ax.get_ylim()
+    star = next(line for line in ax.lines if line.get_marker() == "*")
+    assert star.get_ydata()[0] == 0.3
+    assert 0.05 < (0.3 - low) / (high - low) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "numbered"),
+    [("short", ["0", "1"]), ("long", ["0", "10", "20", "30", "40"]), ("tiny", ["0"])],
+)
+def test_epochs_tell_where_generations_begin(runs, name, numbered):
+    training = next(entry for entry in FIGURES if entry.name == "training")
+    history = runs[name].history
+    first_epochs = [int(history.epoch[history.generation == g][0]) for g in range(history.generations)]
+
+    figure = training.draw(runs[name]).figure
+
+    with styled():
+        figure.draw_without_rendering()
+    for ax in figure.axes[1:]:
+        (top,) = ax.child_axes
+        assert [label.get_text() for label in top.get_xticklabels()] == numbered
+        marks = sorted([*top.get_xticks(), *top.get_xticks(minor=True)])
+        assert marks == [epoch - 0.5 for epoch in first_epochs]
+
+
 def test_limits_that_exploring_may_leave_are_named(runs):
     hyperparameters = next(entry for entry in FIGURES if entry.name == "hyperparameters")
     run = runs["short"]
