@@ -7,7 +7,7 @@ from lfads_worker.errors import DeviceError
 from lfads_worker.execution.toy import ToyTrainer
 from lfads_worker.training.state import CohortTask
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 TOO_LATE = Exception("The current node timed out during startup. This could happen because")
 
@@ -82,6 +82,7 @@ def test_a_fault_that_another_start_only_repeats_is_not_tried_again(failing, err
 def test_a_ray_that_does_not_start_in_time_is_ended_and_started_again(monkeypatch, caplog):
     from ray._private import services
 
+    from lfads_worker.execution import ray_cluster
     from lfads_worker.execution.ray_pool import RayPool
 
     stopped, start = [], services.start_ray_process
@@ -99,9 +100,10 @@ def test_a_ray_that_does_not_start_in_time_is_ended_and_started_again(monkeypatc
         return started
 
     monkeypatch.setattr(services, "start_ray_process", stop_the_first_raylet)
+    monkeypatch.setattr(ray_cluster, "STARTS", 15)  # the machine may be too busy for the next ones by itself
     with RayPool(ToyTrainer(seed=1), workers=1) as pool:
         results = list(pool.train([task], lambda *progress: None))
 
     assert len(results) == 1
-    assert "attempt 1 of 3" in caplog.text
+    assert "attempt 1 of 15" in caplog.text
     assert not stopped[0].is_running()
