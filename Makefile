@@ -11,17 +11,19 @@ export PYTHONDONTWRITEBYTECODE :=
 TOGETHER := --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 FAST := -m "not ray and not slow and not kube and not gcs and not gpu"
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
+# GPU=1 sets up TensorFlow with CUDA (Linux on x86-64), and so it stays until `make setup GPU=`.
+WORKER := worker$(if $(or $(GPU),$(and $(filter undefined,$(origin GPU)),$(wildcard .venv/.worker-gpu))),-gpu)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup format lint unit test coverage kills bench bench-operator check octave controlplane nodes helm chart crds images push sbom requirements demo clean
 
 ##@ Use
-demo: .venv/.worker ## Train the Lorenz example on this machine, set-up included
+demo: .venv/.$(WORKER) ## Train the Lorenz example on this machine, set-up included
 	@test -f runs/lorenz/data.h5 || $(BIN)/autolfads synthesize lorenz runs/lorenz/data.h5 --trials-per-condition 10
 	$(BIN)/autolfads run examples/lorenz/run.yaml
 
 ##@ Develop
-setup: .venv/.dev ## Install everything, pinned, into .venv
+setup: .venv/.dev ## Install everything, pinned, into .venv; GPU=1: with CUDA
 
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff format .
@@ -57,7 +59,7 @@ coverage: .venv/.dev ## Which lines the fast tests do not run
 kills: .venv/.dev ## Kill 200 runs at random moments and compare what they end with
 	AUTOLFADS_KILLS=200 $(BIN)/pytest -s tests/end_to_end/test_kills.py
 
-bench: .venv/.worker ## Time training; LFADS_TORCH=its checkout TORCH_PYTHON=its Python times that beside
+bench: .venv/.$(WORKER) ## Time training; GPU=1: with CUDA; LFADS_TORCH=its checkout TORCH_PYTHON=its Python times that beside
 	$(BIN)/python -m lfads_worker.bench $(if $(LFADS_TORCH),--lfads-torch $(LFADS_TORCH) --torch-python $(or $(TORCH_PYTHON),python3)) $(BENCH)
 
 bench-operator: .venv/.dev controlplane ## Measure one operator with 500 runs: docs/operator-benchmark.md; BENCH="--runs 50"
@@ -119,11 +121,14 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
-.venv/.worker: .venv/bin/uv requirements/worker.txt pyproject.toml
-	$(BIN)/uv pip install --quiet --require-hashes -r requirements/worker.txt
+# Both TensorFlows have the same files: one goes before the other comes.
+.venv/.$(WORKER): .venv/bin/uv requirements/$(WORKER).txt pyproject.toml
+	@rm -f .venv/.worker .venv/.worker-gpu
+	$(BIN)/uv pip uninstall --quiet tensorflow tensorflow-cpu
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements/$(WORKER).txt
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.dev: .venv/.worker requirements/dev.txt
+.venv/.dev: .venv/.$(WORKER) requirements/dev.txt
 	$(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@

@@ -6,7 +6,6 @@ way. What a run consists of is in `local_run`; arguments are read in `cli`.
 
 import logging
 import os
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +133,7 @@ def _carry_out(
         prepared,
         commits,
         begun=state is output_folder.FolderState.BEGUN,
-        ignored=() if in_cluster else run.spec.compute.ignored_locally(),
+        in_cluster=in_cluster,
     )
 
     def announce(pool: CohortPool) -> None:
@@ -170,13 +169,18 @@ def _finished(run: AutoLFADSRun) -> str:
     return f"{run.metadata.name} is finished: its results are in {run.spec.output.uri}"
 
 
-def _say_first(prepared: "Prepared", commits: "Commits", begun: bool, ignored: Sequence[str]) -> None:
+def _say_first(prepared: "Prepared", commits: "Commits", begun: bool, in_cluster: bool) -> None:
     """What the user should know before it starts."""
+    from lfads_worker.execution.device import unused_gpus
     from lfads_worker.placement import without_work
 
     spec = prepared.run.spec
+    ignored = () if in_cluster else spec.compute.ignored_locally()
     if ignored:
         logger.info("ignored on this machine: %s", ", ".join(f"compute.{name}" for name in ignored))
+    unused = None if in_cluster else unused_gpus()
+    if unused is not None:
+        logger.warning("%s", unused)
     for warning in prepared.report.warnings:
         logger.warning("%s", warning)
     idle = without_work(spec, prepared.cohorts, prepared.site, has_begun=begun)

@@ -1,5 +1,6 @@
 """The tree keeps its promises: the standard library's `operator` is safe, and light modules stay light."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -82,3 +83,18 @@ def test_every_package_of_the_wheel_is_one_of_ours():
     }
 
     assert found == {"autolfads_operator", "autolfads_spec"}
+
+
+@pytest.mark.parametrize("target", ["setup", "bench", "demo"])
+@pytest.mark.parametrize(("asked", "installed"), [("GPU=", "worker"), ("GPU=1", "worker-gpu")])
+def test_a_gpu_that_is_asked_for_gets_its_tensorflow_and_no_other(tmp_path, target, asked, installed):
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    command = ["make", "--dry-run", target, asked, f"PYTHON={sys.executable}"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    files = re.findall(r"-r requirements/(\S+)\.txt", done.stdout)
+    assert [name for name in files if "worker" in name] == [installed]
+    assert "uninstall --quiet tensorflow tensorflow-cpu" in done.stdout
+    assert "tensorflow" not in (ROOT / "requirements/dev.txt").read_text()  # it comes on top of either

@@ -29,7 +29,13 @@ from lfads_worker.bench.programs import STEPS_PER_CALL_ON_GPU, Peer, Programs, w
 from lfads_worker.bench.readings import Readings
 from lfads_worker.bench.shapes import SHAPES, Shape
 from lfads_worker.errors import DataError
-from lfads_worker.execution.device import Devices, count_gpus, find_devices
+from lfads_worker.execution.device import (
+    Devices,
+    find_devices,
+    gpus_of_this_machine,
+    unused_gpus,
+    visible_gpus,
+)
 from lfads_worker.failures import told
 
 logger = logging.getLogger("lfads_worker.bench")  # also where this module is `__main__`
@@ -117,6 +123,10 @@ def bench(
         programs = Programs(0 if devices.kind == "gpu" else 1, peer, jax_python=jax_python)
         found = Readings(describe(devices))
         logger.info("%s", found.machine)
+        unused = None if run_exported else unused_gpus()
+        if unused is not None:
+            logger.warning("%s", unused)
+            found.note(unused)
         if peer is not None:
             found.note(f"lfads-torch: the checkout at {peer.commit}.")
         if run_exported is not None:
@@ -186,8 +196,8 @@ def settings_for(devices: Devices) -> Settings:
 
 def gpus_of_jax() -> Devices:
     """GPUs whether TensorFlow knows them or not."""
-    gpus = count_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return Devices("gpu", gpus) if gpus else find_devices()
+    gpus = visible_gpus()
+    return gpus_of_this_machine(gpus) if gpus else find_devices()
 
 
 def describe(devices: Devices) -> str:

@@ -66,18 +66,34 @@ def find_devices(patience_seconds: float = nvidia.PATIENCE_SECONDS) -> Devices:
     Args:
       patience_seconds: for the GPUs' driver to tell model and memory; what it does not tell is assumed.
     """
-    gpus = count_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES")) if tensorflow_has_cuda() else 0
+    gpus = visible_gpus() if tensorflow_has_cuda() else 0
     return (
         gpus_of_this_machine(gpus, patience_seconds) if gpus else Devices("cpu", len(os.sched_getaffinity(0)))
     )
 
 
-def gpus_of_this_machine(count: int, patience_seconds: float) -> Devices:
+def gpus_of_this_machine(count: int, patience_seconds: float = nvidia.PATIENCE_SECONDS) -> Devices:
     """So many of them, with what the driver tells."""
     told = nvidia.ask_driver(patience_seconds)
     if told is None:
         return Devices("gpu", count)
     return Devices("gpu", count, told.smallest_bytes or UNKNOWN_BYTES, " and ".join(told.names))
+
+
+def unused_gpus() -> str | None:
+    """A sentence for a machine whose GPUs are left idle by a TensorFlow for CPUs; None for all others."""
+    gpus = visible_gpus()
+    if not gpus or tensorflow_has_cuda():
+        return None
+    return (
+        f"wanted to train on this machine's {Devices('gpu', gpus)}, found the TensorFlow for CPUs, which "
+        "uses none: `make setup GPU=1` installs the one with CUDA; CUDA_VISIBLE_DEVICES=-1 silences this"
+    )
+
+
+def visible_gpus() -> int:
+    """NVIDIA devices of this machine that CUDA may use, whatever TensorFlow can do with them."""
+    return count_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def count_gpus(devices: Path, visible: str | None) -> int:

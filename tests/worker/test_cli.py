@@ -205,6 +205,16 @@ def test_a_run_begun_by_a_version_that_wrote_no_device_goes_on_in_silence(
     assert "the run began with" not in result.stderr
 
 
+def test_gpus_that_are_left_idle_are_said_once(invoke, spec_file, monkeypatch):
+    monkeypatch.setattr(device, "tensorflow_has_cuda", lambda: False)
+    monkeypatch.setattr(device, "count_gpus", lambda *where: 1)
+
+    result = invoke("run", spec_file, "--workers", 0)
+
+    assert result.exit_code == 0
+    assert result.stderr.count("`make setup GPU=1` installs the one with CUDA") == 1
+
+
 def test_fewer_workers_than_cores_for_want_of_memory_is_said(invoke, spec_file, monkeypatch):
     monkeypatch.setattr(device, "find_devices", lambda: Devices("cpu", 4))
     monkeypatch.setattr(placement, "memory_bytes", lambda: 1_500_000_000)

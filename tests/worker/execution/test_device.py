@@ -3,7 +3,7 @@ import subprocess
 import pytest
 
 from lfads_worker.execution import device, nvidia
-from lfads_worker.execution.device import GIGABYTE, Devices, count_gpus, find_devices
+from lfads_worker.execution.device import GIGABYTE, Devices, count_gpus, find_devices, unused_gpus
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,23 @@ def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path, visible, expected
         (tmp_path / name).touch()
 
     assert count_gpus(tmp_path, visible) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "has_cuda", "is_told"), [(2, False, True), (2, True, False), (0, False, False)]
+)
+def test_gpus_that_this_tensorflow_does_not_know_are_told_with_the_command(
+    monkeypatch, gpus, has_cuda, is_told
+):
+    monkeypatch.setattr(device, "tensorflow_has_cuda", lambda: has_cuda)
+    monkeypatch.setattr(device, "count_gpus", lambda *where: gpus)
+
+    told = unused_gpus()
+
+    assert (told is not None) == is_told
+    if told:
+        assert "this machine's 2 GPUs" in told
+        assert "make setup GPU=1" in told
 
 
 def test_devices_in_words():
