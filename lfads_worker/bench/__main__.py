@@ -190,7 +190,7 @@ def export_all(folder: Path, shapes: Sequence[Shape], members: int, steps: int) 
 def settings_for(devices: Devices) -> Settings:
     """A process a core with one thread each, or one process a GPU."""
     if devices.kind == "gpu":
-        return Settings(MEMBERS_ON_GPU, peer_processes=PEER_PROCESSES_ON_GPU)
+        return Settings(MEMBERS_ON_GPU, peer_processes=PEER_PROCESSES_ON_GPU, peer_alone=True)
     return Settings(MEMBERS, processes=devices.count, peer_processes=devices.count)
 
 
@@ -202,8 +202,11 @@ def gpus_of_jax() -> Devices:
 
 def describe(devices: Devices) -> str:
     """The machine and the versions, in one paragraph."""
+    model = (
+        f"{devices.model or 'unknown model'}, host {processor()}" if devices.kind == "gpu" else processor()
+    )
     return (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {devices} ({processor()}), {platform.system()}, "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {devices} ({model}), {platform.system()}, "
         f"Python {platform.python_version()}, {tensorflow_version()}; "
         f"load average {os.getloadavg()[0]:.1f} before the start."
     )

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from lfads_worker.execution.cohorts import DeviceKind
+
 OURS, ON_RAY, EXPORTED, PEER = "ours", "ours, on Ray", "ours, through jaxlib", "lfads-torch"
 
 
@@ -27,7 +29,7 @@ class Cell:
         thread a process; one a round.
       peak_mb: largest memory of a process.
       first_call_seconds: tracing, compiling and the first steps, while its neighbours did the same.
-      device: cpu, gpu or cuda.
+      device: what the program says it ran on: cpu, gpu or cuda, with or without a model.
     """
 
     shape: str
@@ -55,6 +57,11 @@ class Cell:
     @property
     def is_peer(self) -> bool:
         return self.program.startswith(PEER)
+
+    @property
+    def kind(self) -> DeviceKind:
+        """Of its device; what ran on different kinds is not compared."""
+        return "cpu" if self.device.startswith("cpu") else "gpu"
 
     @property
     def took_turns(self) -> bool:
@@ -105,13 +112,27 @@ def best_peer(cells: Sequence[Cell]) -> Cell | None:
     return max((cell for cell in cells if cell.is_peer), key=lambda cell: cell.rate, default=None)
 
 
+def peers_to_beat(cells: Sequence[Cell], kind: DeviceKind) -> list[Cell]:
+    """The peer's fastest form among cells that took turns on that kind of device, in the layouts that count.
+
+    That is its fastest layout on CPUs, where a process alone leaves cores idle. On a GPU both do: members
+    one after another, and some at a time.
+    """
+    peers = [cell for cell in cells if cell.is_peer and cell.kind == kind]
+    layouts = [peers]
+    if kind == "gpu":
+        counts = sorted({cell.processes for cell in peers})
+        layouts = [[cell for cell in peers if cell.processes == count] for count in counts]
+    return [best for best in map(best_peer, layouts) if best is not None]
+
+
 def ratios(cells: Sequence[Cell]) -> list[Ratio]:
-    """Each cohort size, with as many processes as were measured, against the best peer beside it."""
+    """Each cohort size, with as many processes as were measured, against the peer beside it."""
     found = []
     for group in dict.fromkeys((cell.shape, cell.group) for cell in cells):
         beside = [cell for cell in cells if (cell.shape, cell.group) == group]
-        peer = best_peer(beside)
         ours = [cell for cell in beside if cell.took_turns and not cell.is_peer]
-        if peer is not None and ours:
-            found.append(ratio(max(ours, key=lambda cell: cell.processes), peer))
+        if ours:
+            most = max(ours, key=lambda cell: cell.processes)
+            found += [ratio(most, peer) for peer in peers_to_beat(beside, most.kind)]
     return found

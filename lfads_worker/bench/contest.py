@@ -38,6 +38,7 @@ class Settings:
       seconds: that a reading should last at least; it holds whole calls.
       processes: how many of ours train at the same time: one a core, one a GPU.
       peer_processes: the same for the peer.
+      peer_alone: read one peer process alone beside every size, not beside the first one only.
     """
 
     members: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -45,6 +46,7 @@ class Settings:
     seconds: float = 3.0
     processes: int = 1
     peer_processes: int = 1
+    peer_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,16 @@ def contest(
             if count == 0:
                 continue
             try:
-                cells, peak_mb = _size(shape, members, count, settings, programs, peers, not before)
+                alone = settings.peer_alone or not before
+                cells, peak_mb = _size(shape, members, count, settings, programs, peers, alone, note)
             except DeviceError as error:  # what was measured before is kept
                 note(f"{shape.name}, cohorts of {members}: not measured; {error}")
+                for form in [form for form, team in peers.items() if any(one.has_ended for one in team)]:
+                    note(f"{shape.name}: without {PEER} {form} from there on, which has ended.")
+                    del peers[form]
                 continue
             expected_mb, before = peak_mb, members
+            _note_devices(cells, note)
             yield cells
             if programs.exported is None:
                 try:
@@ -120,7 +127,8 @@ def _size(
     settings: Settings,
     programs: Programs,
     peers: Mapping[str, Sequence[Process]],
-    is_first: bool,
+    peer_alone: bool,
+    note: Callable[[str], None],
 ) -> tuple[list[Cell], float]:
     """The cells of one cohort size, and the memory that one process of ours took."""
     logger.info("%s, cohorts of %d: compiling in %s", shape.name, members, processes(count))
@@ -129,13 +137,26 @@ def _size(
         for process in ours:
             process.wait_until_ready()
         name = EXPORTED if programs.exported else OURS
+        if "version" in ours[0].facts:
+            note(f"{name} ran on {ours[0].facts['version']}.")
         layouts = [Layout(name, members, team) for team in _teams(ours)]
         for form, theirs in peers.items():
             teams = _teams(theirs)
-            # One peer process alone never changes: it is read beside the first size only.
-            layouts += [Layout(f"{PEER} {form}", 1, team) for team in (teams if is_first else teams[-1:])]
+            # One peer process alone never changes; where it is nothing to beat, once is enough.
+            layouts += [Layout(f"{PEER} {form}", 1, team) for team in (teams if peer_alone else teams[-1:])]
         cells = _rounds(shape, members, settings, layouts)
         return cells, float(max(process.peak_mb for process in ours))
+
+
+def _note_devices(cells: Sequence[Cell], note: Callable[[str], None]) -> None:
+    """Says so where the peer and ours ran on different kinds of device."""
+    ours = next(cell for cell in cells if not cell.is_peer)
+    for cell in cells:
+        if cell.is_peer and cell.kind != ours.kind:
+            note(
+                f"{cell.program} ran on {cell.device}, {ours.program} on {ours.device}: no ratio is given "
+                "between different kinds of device."
+            )
 
 
 def _on_ray(shape: Shape, members: int, count: int, settings: Settings, programs: Programs) -> list[Cell]:

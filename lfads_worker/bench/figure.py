@@ -44,7 +44,8 @@ def _panel(axis: Any, shape: str, cells: Sequence[Cell]) -> None:
         sizes = [cell.members for cell in line]
         rates = [cell.rate for cell in line]
         axis.errorbar(sizes, rates, (low, high), marker="o", capsize=3, color=colour, label=label)
-    peer = best_peer(cells)
+    kinds = {cell.kind for cell in ours}
+    peer = best_peer([cell for cell in cells if cell.kind in kinds])
     if peer is not None:
         layout = (peer.program, peer.processes)
         rates = [rate for cell in cells if (cell.program, cell.processes) == layout for rate in cell.rates]

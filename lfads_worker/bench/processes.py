@@ -76,6 +76,10 @@ class Process:
             self.facts = self.answer()
         return self.facts
 
+    @property
+    def has_ended(self) -> bool:
+        return self._popen.poll() is not None
+
     def order(self, calls: int) -> None:
         """Ask for calls; `answer` gets what they took."""
         assert self._popen.stdin is not None

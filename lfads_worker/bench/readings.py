@@ -48,7 +48,7 @@ class Readings:
     def note_busy_machine(self) -> None:
         """Say so when others were at work on the machine; on a GPU the cores say nothing."""
         # On Ray a worker also waits for its cohort, whoever else is there.
-        plain = [cell for cell in self.cells if cell.device == "cpu" and cell.took_turns]
+        plain = [cell for cell in self.cells if cell.kind == "cpu" and cell.took_turns]
         shares = [statistics.median(cell.core_share) for cell in plain]
         if shares and min(shares) < QUIET_CORE_SHARE:
             self.note(

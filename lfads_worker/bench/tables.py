@@ -27,13 +27,18 @@ def results_markdown(readings: Readings, picture: str) -> str:
 
 
 def shape_table(name: str, cells: Sequence[Cell]) -> str:
-    """One line a cell; of the peer, which takes turns with each cohort size, the first group."""
+    """One line a cell; of the peer, which takes turns with each cohort size, the first group.
+
+    The device stands there where not all ran on the same kind.
+    """
+    differ = len({cell.kind for cell in cells}) > 1
     lines = [
         f"### Shape {name}",
         "",
         "| program | members a cohort | processes | member-steps/s | lowest to highest "
-        "| ms a member-step in a process | first call, s | memory of a process, GB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| ms a member-step in a process | first call, s | memory of a process, GB |"
+        + (" device |" if differ else ""),
+        "|---|---|---|---|---|---|---|---|" + ("---|" if differ else ""),
     ]
     for cell in cells:
         if cell.is_peer and cell.group != cells[0].group:
@@ -43,12 +48,13 @@ def shape_table(name: str, cells: Sequence[Cell]) -> str:
             f"| {cell.program} | {members} | {cell.processes} | {cell.rate:.2f} "
             f"| {min(cell.rates):.2f} to {max(cell.rates):.2f} | {cell.milliseconds:.0f} "
             f"| {cell.first_call_seconds:.0f} | {cell.peak_mb / 1024:.1f} |"
+            + (f" {cell.device} |" if differ else "")
         )
     return "\n".join(lines)
 
 
 def ratio_table(compared: Sequence[Ratio]) -> str:
-    """Ours over the peer's best layout in the same round."""
+    """Ours over the peer in the same round."""
     lines = [
         "### Against lfads-torch",
         "",

@@ -1,5 +1,7 @@
 """Ratios compare readings of the same round, and both sides at their best."""
 
+import pytest
+
 from lfads_worker.bench.cells import EXPORTED, ON_RAY, OURS, Cell, best_peer, ratio, ratios
 
 
@@ -35,6 +37,26 @@ def test_each_size_is_compared_with_the_best_peer_that_took_turns_with_it():
         (1, 2, 2, 3.0),
         (4, 2, 2, 2.0),
     ]
+
+
+def test_on_a_gpu_members_one_after_another_and_some_at_a_time_are_both_compared():
+    cells = [
+        _cell(rates=(30.0,), device="gpu"),
+        _cell("lfads-torch eager", (3.0,), device="cuda"),
+        _cell("lfads-torch eager", (4.0,), device="cuda", processes=4),
+        _cell("lfads-torch compiled", (5.0,), device="cuda"),
+        _cell("lfads-torch compiled", (2.0,), device="cuda", processes=4),
+    ]
+
+    assert [(one.peer, one.peer_processes, one.median) for one in ratios(cells)] == [
+        ("lfads-torch compiled", 1, 6.0),
+        ("lfads-torch eager", 4, 7.5),
+    ]
+
+
+@pytest.mark.parametrize(("ours", "peer"), [("gpu", "cpu"), ("cpu cpu", "cuda")])
+def test_different_kinds_of_device_are_not_compared(ours, peer):
+    assert ratios([_cell(device=ours), _cell("lfads-torch eager", device=peer)]) == []
 
 
 def test_without_a_peer_nothing_is_compared():

@@ -15,15 +15,17 @@ from lfads_worker.errors import DeviceError
 
 _PRETENDER = """
 from lfads_worker.bench.answering import answer, serve
-facts = dict(peak_mb=100, first_call_seconds=1.5, device="cpu", version="torch 9")
+facts = dict(peak_mb=100, first_call_seconds=1.5, **{facts})
 answer(member_steps={steps}, **facts)
-serve(lambda: None, lambda: dict(peak_mb=300))
+calls = iter(range({calls}))
+serve(lambda: next(calls), lambda: dict(peak_mb=300))
 """
 _EAGER, _COMPILED = "lfads-torch eager", "lfads-torch compiled"
 
 
-def _pretender(steps=1):
-    return Process([sys.executable, "-c", _PRETENDER.format(steps=steps)])
+def _pretender(steps=1, calls=10**9, **facts):
+    facts = {"device": "cpu"} | facts
+    return Process([sys.executable, "-c", _PRETENDER.format(steps=steps, calls=calls, facts=facts)])
 
 
 class Pretenders:
@@ -31,8 +33,9 @@ class Pretenders:
 
     exported = None
 
-    def __init__(self, *peer_forms, failing=(), failing_on_ray=()):
+    def __init__(self, *peer_forms, failing=(), failing_on_ray=(), peer_calls=10**9, peer_device="cpu"):
         self.peer_forms = peer_forms
+        self._peer = {"calls": peer_calls, "device": peer_device, "version": "torch 9"}
         self.started = []
         self._failing = failing
         self._failing_on_ray = failing_on_ray
@@ -49,7 +52,7 @@ class Pretenders:
         return _pretender(steps=members * workers)
 
     def theirs(self, shape, form):
-        return _pretender()
+        return _pretender(**self._peer)
 
 
 def _cells(programs, settings, note=lambda sentence: None):
@@ -79,6 +82,41 @@ def test_every_layout_is_read_once_a_round_beside_the_peer():
     assert {len(cell.rates) for cell in cells} == {3}
     assert {cell.peak_mb for cell in cells} == {300}  # the latest that was said
     assert programs.started == [1, 1, 4, 4]
+
+
+def test_where_it_is_asked_for_the_peer_alone_is_read_beside_every_size():
+    settings = Settings((1, 4), rounds=1, seconds=0, peer_processes=2, peer_alone=True)
+
+    cells = _cells(Pretenders("eager"), settings)
+
+    peers = [(cell.group, cell.processes) for cell in cells if cell.is_peer]
+    assert peers == [(1, 1), (1, 2), (4, 1), (4, 2)]
+
+
+def test_a_peer_that_has_ended_costs_the_size_at_which_it_did_and_no_other():
+    notes = []
+    programs = Pretenders("eager", peer_calls=4)  # two for each size: one that does not count, one round
+
+    cells = _cells(programs, Settings((1, 2, 4, 8), rounds=1, seconds=0), notes.append)
+
+    assert [(cell.group, cell.program) for cell in cells if cell.program != ON_RAY] == [
+        (1, OURS),
+        (1, _EAGER),
+        (2, OURS),
+        (2, _EAGER),
+        (8, OURS),
+    ]
+    assert notes[1].startswith("tiny, cohorts of 4: not measured; a measuring process was wanted")
+    assert notes[2:] == ["tiny: without lfads-torch eager from there on, which has ended."]
+
+
+def test_a_peer_on_another_kind_of_device_is_noted():
+    notes = []
+
+    _cells(Pretenders("eager", peer_device="cuda"), Settings((1, 2), rounds=1, seconds=0), notes.append)
+
+    told = "lfads-torch eager ran on cuda, ours on cpu: no ratio is given between different kinds of device."
+    assert told in notes
 
 
 def test_the_peers_version_is_noted():

@@ -1,5 +1,7 @@
 """What the page shows of the readings."""
 
+from dataclasses import replace
+
 import pytest
 
 from lfads_worker.bench import figure, tables
@@ -42,6 +44,16 @@ def test_a_line_a_cell_and_the_peer_once():
         [OURS, "2", "2", "20.00", "20.00 to 20.00"],
     ]
     assert rows[0][5:] == ["143", "9", "2.0"]
+
+
+def test_devices_are_named_where_they_differ():
+    cells = [replace(_CELLS[0], device="gpu NVIDIA L4"), _CELLS[2]]
+
+    table = tables.shape_table("lorenz", cells)
+
+    assert [row[-1] for row in _rows(table)] == ["gpu NVIDIA L4", "cpu"]
+    assert table.splitlines()[2].endswith("| device |")
+    assert "device" not in tables.shape_table("lorenz", _CELLS)
 
 
 def test_ratios_are_told_with_all_their_rounds():
