@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 # On a CPU a call is short beside a round, on a GPU long beside the host's part.
 MEMBER_STEPS_PER_CALL_ON_CPU, STEPS_PER_CALL_ON_GPU = 4, 10
 SECONDS_TO_END_RAY = 60.0
+# TensorFlow and jax take a GPU's whole memory unless told not to; the peer's processes want some of it.
+ROOM_FOR_OTHERS = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,16 @@ class Programs:
 
     def ours(self, shape: Shape, members: int) -> Process:
         """A cohort of ours."""
-        environment = training_environment(self.threads or None)
+        environment = {**training_environment(self.threads or None), **ROOM_FOR_OTHERS}
         if self.exported is not None:
             command = [self.jax_python, str(HERE / "run_exported.py"), str(self.exported), "--serve"]
-            # The peer's processes want room on the same GPU.
-            return Process(command, {**environment, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"})
+            return Process(command, environment)
         return Process(self._command("ours", shape, members), environment)
 
     def ours_on_ray(self, shape: Shape, members: int, workers: int) -> Process:
         """A cohort of ours on each of so many Ray workers; they get their environment from the pool."""
         command = [*self._command("on_ray", shape, members), "--workers", str(workers)]
-        return Process(command, patience_seconds=SECONDS_TO_END_RAY)
+        return Process(command, ROOM_FOR_OTHERS, patience_seconds=SECONDS_TO_END_RAY)
 
     def _command(self, module: str, shape: Shape, members: int) -> list[str]:
         steps = max(1, MEMBER_STEPS_PER_CALL_ON_CPU // members) if self.threads else STEPS_PER_CALL_ON_GPU

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 from lfads_worker.bench import __main__ as command
 from lfads_worker.bench import export as exporting
+from lfads_worker.bench.programs import ROOM_FOR_OTHERS
 from lfads_worker.bench.shapes import SHAPES
 from lfads_worker.execution.device import Devices
+from lfads_worker.execution.environment import xla_flags_for_gpus
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,13 @@ def test_results_are_the_state_after_the_steps_and_the_log(xla_exported):
     assert log.shape[-1] == 3
 
 
+def test_alone_it_sets_what_the_benchmark_sets(run_exported):
+    flags, memory = run_exported.ENVIRONMENT.values()
+
+    assert flags == xla_flags_for_gpus("")
+    assert ROOM_FOR_OTHERS["XLA_PYTHON_CLIENT_PREALLOCATE"] == memory
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "difference"),
     [
@@ -86,6 +95,12 @@ def test_the_number_of_steps_can_be_chosen(tmp_path, monkeypatch):
     assert CliRunner().invoke(app, [*options, "--steps", "4"]).exit_code == 0
 
     assert made == [(SHAPES["tiny"], 3, 10), (SHAPES["tiny"], 3, 4)]
+
+
+def test_the_page_names_the_gpu_and_its_host():
+    told = command.describe(Devices("gpu", 1, model="NVIDIA L4"))
+
+    assert f"on 1 GPU (NVIDIA L4, host {command.processor()})" in told
 
 
 def test_all_sizes_are_measured_unless_some_are_asked_for():
