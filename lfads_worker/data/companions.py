@@ -9,8 +9,9 @@ from lfads_worker.data.containers import Array, Cell, Container, Value, one_numb
 from lfads_worker.data.orientation import Asked, Orientation
 from lfads_worker.data.recording import (
     BIN_WIDTH_NAMES,
+    Conditions,
     Split,
-    condition_numbers,
+    conditions_of,
     missing_external_inputs,
     per_bin,
     whole_numbers,
@@ -22,8 +23,8 @@ CONDITION_NAMES = ("condition", "conditions")
 RATES_NAMES = ("truth", "rates")
 
 
-def conditions(neighbours: Container) -> tuple[Mapping[str, NDArray[np.int64]], list[str]]:
-    """Condition numbers under their name in the file (at most one entry), and what was left aside."""
+def conditions(neighbours: Container) -> tuple[Mapping[str, Conditions], list[str]]:
+    """The trials' conditions under their name in the file (at most one entry), and what was left aside."""
     notes: list[str] = []
     for name in CONDITION_NAMES:
         if name not in neighbours:
@@ -37,7 +38,7 @@ def conditions(neighbours: Container) -> tuple[Mapping[str, NDArray[np.int64]], 
         elif values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             notes.append(f"{name} has NaN or infinite values and was left aside; give every trial a number")
         else:
-            return {name: condition_numbers(values)}, notes
+            return {name: conditions_of(values)}, notes
     return {}, notes
 
 

@@ -5,6 +5,7 @@ The readers (`single` for one array, `layouts` for files that bring their own sp
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,18 @@ class Split:
     sentence: str
 
 
+class Conditions(NamedTuple):
+    """Which condition each trial belongs to.
+
+    Attributes:
+      numbers: [trials] a whole number per condition.
+      names: what the file calls condition 0, 1 and so on; None where the numbers are its own.
+    """
+
+    numbers: NDArray[np.int64]
+    names: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """The content of a file in one shape.
@@ -35,7 +48,7 @@ class Recording:
       orientation: how the axes were recognised.
       true_rates: [trials, time, neurons] expected count per bin of the file.
       external_inputs: [trials, time, features].
-      conditions: [trials].
+      conditions: of the trials.
       bin_width_ms: what the file says of it.
       split: the file's own split.
       held_out_neurons: what the file's shapes say: so many of the last neurons are never encoded.
@@ -48,7 +61,7 @@ class Recording:
     orientation: Orientation
     true_rates: Array | None = None
     external_inputs: Array | None = None
-    conditions: NDArray[np.int64] | None = None
+    conditions: Conditions | None = None
     bin_width_ms: float | None = None
     split: Split | None = None
     held_out_neurons: int | None = None
@@ -83,15 +96,20 @@ def whole_numbers(name: str, values: Value) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
-def condition_numbers(values: Array) -> NDArray[np.int64]:
-    """Whole numbers as they are; of words or fractions (angles, say) their place among the sorted ones.
+def conditions_of(values: Array) -> Conditions:
+    """Whole numbers as they are; words or fractions (angles, say) as their place among the sorted ones.
 
     Args:
       values: [trials], none of them NaN or infinite.
     """
-    if values.dtype.kind in "US" or (values.dtype.kind == "f" and np.any(values != np.floor(values))):
-        _, values = np.unique(values, return_inverse=True)
-    return values.astype(np.int64)
+    fractions = values.dtype.kind == "f" and np.any(values != np.floor(values))
+    if values.dtype.kind not in "US" and not fractions:
+        return Conditions(values.astype(np.int64))
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    found, numbers = np.unique(values, return_inverse=True)
+    names = tuple(f"{name:g}" for name in found) if fractions else tuple(found.tolist())
+    return Conditions(numbers.astype(np.int64), names)
 
 
 def per_bin(name: str, rates: Array, conversion_factor: float | None) -> tuple[Array, list[str]]:

@@ -126,7 +126,7 @@ def _assemble(name: str, value: Value, neighbours: Container, data: "DataSpec") 
     numbers = companions.trial_numbers(neighbours)
     conditions, notes = companions.conditions(neighbours)
     evidence = [
-        *(length_evidence(key, len(values), array.shape) for key, values in conditions.items()),
+        *(length_evidence(key, len(found.numbers), array.shape) for key, found in conditions.items()),
         *stated_layout(neighbours),
     ]
     if numbers is not None:

@@ -33,6 +33,7 @@ class SpikeData:
       orientation_confirmed: False when only the convention of the file's format decided.
       split: where train and valid come from, as a sentence.
       notes: what was dropped or left unused on the way, as sentences.
+      condition_names: what the file calls condition 0, 1 and so on; None where the numbers are its own.
     """
 
     spikes: NDArray[np.float32]
@@ -50,6 +51,7 @@ class SpikeData:
     orientation_confirmed: bool = True
     split: str = "given"
     notes: tuple[str, ...] = ()
+    condition_names: tuple[str, ...] | None = None
 
     @property
     def trials(self) -> int:

@@ -29,6 +29,7 @@ class Inferred:
       inputs: [trials, time, inputs] inferred inputs; the last axis is 0 without a controller.
       input_means, input_stds: [trials, time, inputs] parameters of their posterior.
       conditions: [trials], None where they are not known.
+      condition_names: of condition 0, 1 and so on, where the recording has words for them.
       time_ms: [time] start of each bin.
       counts: whether spikes are counts (Poisson output) rather than values (Gaussian).
     """
@@ -42,6 +43,7 @@ class Inferred:
     input_means: Array
     input_stds: Array
     conditions: NDArray[np.int64] | None
+    condition_names: tuple[str, ...] | None
     train: NDArray[np.int64]
     valid: NDArray[np.int64]
     held_in_neurons: int
@@ -61,6 +63,10 @@ class Inferred:
     def time_ms(self) -> NDArray[np.float64]:
         """[time] middle of each bin."""
         return np.asarray((np.arange(self.spikes.shape[1]) + 0.5) * self.bin_width_ms, np.float64)
+
+    def condition_name(self, number: int) -> str:
+        """As the recording calls it."""
+        return str(number) if self.condition_names is None else self.condition_names[number]
 
     @property
     def unit(self) -> str:
@@ -88,17 +94,22 @@ def _from_hdf5(path: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
         names = [name for name in (*_NAMES, "conditions") if name in file]
         arrays = {name: file[name][:] for name in names}
         arrays |= {"train": file["train_inds"][:], "valid": file["valid_inds"][:]}
+        if "condition_names" in file:
+            arrays["condition_names"] = file["condition_names"].asstr()[:]
         return arrays, dict(file.attrs)
 
 
 def _from_matlab(path: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
     from scipy import io
 
-    wanted = (*_NAMES, "conditions", "train_trials", "valid_trials", "bin_width_ms", "run")
+    wanted = (*_NAMES, "conditions", "condition_names", "train_trials", "valid_trials", "bin_width_ms", "run")
     file = io.loadmat(path, variable_names=wanted)
     arrays = {name: _three_axes(file[name]).T for name in _NAMES if name in file}
     if "conditions" in file:
         arrays["conditions"] = file["conditions"].ravel()
+    if "condition_names" in file:
+        names = ["".join(name) for name in file["condition_names"].ravel()]
+        arrays["condition_names"] = np.array(names, object)
     for split in ("train", "valid"):
         arrays[split] = file[f"{split}_trials"].ravel().astype(np.int64) - 1
     run = file["run"][0, 0]
@@ -116,7 +127,7 @@ def _inferred(arrays: Mapping[str, Any], about: Mapping[str, Any]) -> Inferred:
     width = float(about["bin_width_ms"])
     scale = np.float32(1000.0 / width if counts else 1.0)
     true_rates = arrays.get("true_rates")
-    conditions = arrays.get("conditions")
+    conditions, names = arrays.get("conditions"), arrays.get("condition_names")
     return Inferred(
         spikes=arrays["spikes"],
         rates=arrays["rates"] * scale,
@@ -127,6 +138,7 @@ def _inferred(arrays: Mapping[str, Any], about: Mapping[str, Any]) -> Inferred:
         input_means=arrays["co_means"],
         input_stds=arrays["co_stds"],
         conditions=None if conditions is None else np.asarray(conditions, np.int64).ravel(),
+        condition_names=None if names is None else tuple(names),
         train=np.asarray(arrays["train"], np.int64),
         valid=np.asarray(arrays["valid"], np.int64),
         held_in_neurons=int(about["held_in_neurons"]),

@@ -78,6 +78,9 @@ def write(
         _write_array(file, "time_ms", time_ms, ("time",), "ms, start of the bin")
         for quantity in quantities.values():
             _write_array(file, quantity.name, quantity.values, quantity.axes, quantity.units)
+        if data.condition_names is not None:
+            names = np.array(data.condition_names, h5py.string_dtype())
+            _write_array(file, "condition_names", names, ("conditions",), NO_UNIT)
         _write_split(file, "train", data.train, quantities, data)
         _write_split(file, "valid", data.valid, quantities, data)
 

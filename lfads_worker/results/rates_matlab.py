@@ -48,6 +48,8 @@ def write(
         "units": {name: quantity.units for name, quantity in written.items()},
         "run": _run(data, provenance, samples),
     }
+    if data.condition_names is not None:
+        variables["condition_names"] = np.array(data.condition_names, object)  # a cell array
     with path.open("wb") as file:
         io.savemat(file, variables, do_compression=True, long_field_names=True, oned_as="column")
         file.seek(0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lfads_worker.report.examples import example_conditions, example_neurons
-from lfads_worker.report.figures.style import Drawn, condition_colours, new_figure, styled
+from lfads_worker.report.figures.style import Drawn, condition_colours, condition_legend, new_figure, styled
 from lfads_worker.report.folder import FinishedRun
 from lfads_worker.report.inferred import Array
 from lfads_worker.report.smoothing import kernel_sd_ms, smooth
@@ -39,7 +39,10 @@ def draw(run: FinishedRun) -> Drawn | None:
             for row in range(len(neurons)):
                 for condition, curve, colour in zip(shown, curves, colours, strict=True):
                     axes[row, column].plot(
-                        inferred.time_ms, curve[:, row], color=colour, label=f"{condition}"
+                        inferred.time_ms,
+                        curve[:, row],
+                        color=colour,
+                        label=inferred.condition_name(condition),
                     )
             axes[0, column].annotate(kind, (0.5, 1.03), xycoords="axes fraction", ha="center", va="bottom")
             axes[-1, column].set_xlabel("time (ms)")
@@ -49,8 +52,7 @@ def draw(run: FinishedRun) -> Drawn | None:
             axes[row, 0].set_xlim(0, inferred.spikes.shape[1] * inferred.bin_width_ms)
             if inferred.counts:
                 axes[row, 0].set_ylim(bottom=0)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), title="condition")
+        condition_legend(figure, axes[0, 0])
     return Drawn(figure, _caption(inferred.conditions, shown, averages, sd_ms))
 
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from lfads_worker.report import examples
 from lfads_worker.report.components import Components, principal_components
 from lfads_worker.report.examples import example_conditions, example_trials
-from lfads_worker.report.figures.style import INK, Drawn, condition_colours, new_figure, styled
+from lfads_worker.report.figures.style import (
+    INK,
+    Drawn,
+    condition_colours,
+    condition_legend,
+    new_figure,
+    styled,
+)
 from lfads_worker.report.folder import FinishedRun
 from lfads_worker.report.inferred import Inferred
 from lfads_worker.report.words import counted, part_of
@@ -80,9 +87,8 @@ def _by_condition(
             ax.plot(average[:, first], average[:, second], color=colour, lw=1.7)
             _start(ax, average, first, second, colour)
         for i, ax in enumerate(over_time):
-            ax.plot(inferred.time_ms, average[:, i], color=colour, label=f"{condition}")
-    handles, labels = over_time[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), title="condition")
+            ax.plot(inferred.time_ms, average[:, i], color=colour, label=inferred.condition_name(condition))
+    condition_legend(figure, over_time[0])
     return (
         f"Averages over the trials of {part_of(len(shown), total, 'condition')} (thick) and up to "
         f"{TRIALS_OF_A_CONDITION} single trials of each (thin)."

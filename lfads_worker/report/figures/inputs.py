@@ -6,7 +6,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lfads_worker.report.examples import example_conditions
-from lfads_worker.report.figures.style import INFERRED, Drawn, condition_colours, new_figure, styled
+from lfads_worker.report.figures.style import (
+    INFERRED,
+    Drawn,
+    condition_colours,
+    condition_legend,
+    new_figure,
+    styled,
+)
 from lfads_worker.report.folder import FinishedRun
 from lfads_worker.report.inferred import Inferred
 
@@ -44,16 +51,7 @@ def draw(run: FinishedRun) -> Drawn | None:
             ax.set_xlabel("time (ms)")
         axes[0, 0].set_xlim(0, duration)
         figure.colorbar(image, ax=axes[:, 0], aspect=30, label="inferred input (a.u.)")
-        handles, labels = axes[0, 1].get_legend_handles_labels()
-        if labels:
-            figure.legend(
-                handles,
-                labels,
-                loc="outside upper center",
-                ncols=len(labels),
-                title="condition",
-                handlelength=1.5,
-            )
+        condition_legend(figure, axes[0, 1])
     return Drawn(figure, _caption(inferred, len(shown)))
 
 
@@ -89,4 +87,4 @@ def _averages(ax: Axes, inferred: Inferred, values: NDArray[np.float32]) -> None
     shown = example_conditions(inferred.conditions)
     for condition, colour in zip(shown, condition_colours(len(shown)), strict=True):
         average = values[inferred.conditions == condition].mean(0)
-        ax.plot(inferred.time_ms, average, color=colour, label=f"{condition}")
+        ax.plot(inferred.time_ms, average, color=colour, label=inferred.condition_name(condition))

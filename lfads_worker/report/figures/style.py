@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 WIDTH = 9.2  # inches: the page shows it at 960 pixels, so that type is as large as that of the text
 DPI = 170
+CHARACTERS = 150  # of a legend, side by side
+LONGEST_NAME = 30
 
 INFERRED = "#0072B2"  # blue
 OBSERVED = "#E69F00"  # orange
@@ -81,6 +83,23 @@ def new_figure(height: float, between_rows: float = 0.02) -> Figure:
 def condition_colours(count: int) -> NDArray[np.float64]:
     """[count, 4] colours in the order of the conditions, dark to light; also told apart in grey."""
     return np.asarray(mpl.colormaps["viridis"](np.linspace(0.0, 0.9, count)))
+
+
+def condition_legend(figure: Figure, ax: Axes) -> None:
+    """Above the figure, the conditions whose curves `ax` has; in as few lines as their names allow."""
+    handles, labels = ax.get_legend_handles_labels()
+    if not labels:
+        return
+    shown = [label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…" for label in labels]
+    columns = CHARACTERS // (max(len(label) for label in shown) + 8)  # a line and its gaps take about 8
+    figure.legend(
+        handles,
+        shown,
+        loc="outside upper center",
+        ncols=min(len(shown), columns),
+        title="condition",
+        handlelength=1.5,
+    )
 
 
 def count_axis(ax: Axes, label: str) -> None:

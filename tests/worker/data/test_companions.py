@@ -27,14 +27,16 @@ def beside(attributes=None, **values):
 def test_conditions_come_from_vectors_and_cells(value):
     found, notes = companions.conditions(beside(conditions=value))
 
-    assert found["conditions"].tolist() == [2, 1, 2]
+    assert found["conditions"].numbers.tolist() == [2, 1, 2]
+    assert found["conditions"].names is None
     assert notes == []
 
 
 def test_conditions_may_be_words():
     found, _ = companions.conditions(beside(condition=Cell(("up", "down", "up"))))
 
-    assert found["condition"].tolist() == [1, 0, 1]
+    assert found["condition"].numbers.tolist() == [1, 0, 1]
+    assert found["condition"].names == ("down", "up")
 
 
 def test_conditions_of_another_kind_are_left_aside_with_a_note():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lfads_worker.data.containers import Container
-from lfads_worker.data.recording import condition_numbers, per_bin, stated_layout, whole_numbers
+from lfads_worker.data.recording import conditions_of, per_bin, stated_layout, whole_numbers
 from lfads_worker.errors import DataError
 
 
@@ -28,10 +28,15 @@ def test_a_matrix_is_not_a_list():
 
 
 def test_condition_names_are_numbered_alphabetically_and_angles_by_size():
-    assert condition_numbers(np.array(["right", "left", "right"])).tolist() == [1, 0, 1]
-    assert condition_numbers(np.array([45, 22.5, 45, 0])).tolist() == [2, 1, 2, 0]
-    assert condition_numbers(np.array([7, 5, 7])).tolist() == [7, 5, 7]
-    assert condition_numbers(np.array([7.0, 5.0, 7.0])).tolist() == [7, 5, 7]
+    for values, numbers, names in (
+        (["right", "left", "right"], [1, 0, 1], ("left", "right")),
+        (["zurück".encode(), b"hin"], [1, 0], ("hin", "zurück")),
+        ([45, 22.5, 45, 0], [2, 1, 2, 0], ("0", "22.5", "45")),
+        ([7, 5, 7], [7, 5, 7], None),
+        ([7.0, 5.0, 7.0], [7, 5, 7], None),
+    ):
+        found = conditions_of(np.array(values))
+        assert (found.numbers.tolist(), found.names) == (numbers, names)
 
 
 def test_rates_are_divided_by_the_conversion_factor():

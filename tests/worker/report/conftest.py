@@ -1,6 +1,7 @@
 """Made-up finished runs, written by the real writer: long and short, with and without what may be there."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,7 @@ def make_finished(
     gaussian=False,
     truth=True,
     conditions=4,
+    condition_names=None,
     searched=True,
     diverged=(),
     samples=5,
@@ -84,12 +86,14 @@ def make_finished(
     Args:
       segment: bins of the initial-condition segment.
       conditions: how many; 0: not known.
+      condition_names: their words.
       diverged: (generation, member) without a score.
     """
     rng = np.random.default_rng(5)
     run = _run(root, generations, members, epochs, gaussian, searched, inputs, segment, formats)
     data = _recording(rng, trials, time, neurons, held_out, forward, gaussian, truth, conditions)
     posterior = _posterior(rng, data, factors, inputs, segment, samples)
+    data = replace(data, condition_names=condition_names)
     history = _history(rng, generations, members, epochs, searched, diverged, held_out)
     weights = {"readout/bias": np.zeros(neurons, np.float32)}
     report = check(data, run.spec.model.output_distribution)

@@ -162,6 +162,22 @@ def test_the_winners_lineage_is_drawn_from_the_first_generation(runs):
     assert line.get_ydata().tolist() == expected
 
 
+@pytest.mark.parametrize("name", ["conditions", "factors", "inferred_inputs"])
+def test_conditions_are_called_as_the_recording_calls_them_and_fit(runs, name):
+    entry = next(entry for entry in FIGURES if entry.name == name)
+    run = runs["long"]
+    words = tuple(f"reach to the far {'left' * (i % 3)} {i}" for i in range(30))
+    named = dataclasses.replace(run, inferred=dataclasses.replace(run.inferred, condition_names=words))
+
+    figure = entry.draw(named).figure
+
+    with styled():
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} <= set(words)
+    assert legend.get_window_extent().width < figure.bbox.width
+
+
 def test_true_rates_are_drawn_only_where_known(runs):
     rates = next(entry for entry in FIGURES if entry.name == "rates")
 

@@ -23,6 +23,20 @@ def test_the_matlab_file_alone_tells_the_same(finished, read, inputs, tmp_path):
     assert matlab.counts
 
 
+@pytest.mark.parametrize("formats", [["HDF5"], ["Matlab"]])
+def test_conditions_have_the_words_of_the_recording(read, formats):
+    words = ("left", "right", "up é", "down and back again")
+
+    inferred = read(condition_names=words, formats=formats).inferred
+
+    assert inferred.condition_names == words
+    assert inferred.condition_name(2) == "up é"
+
+
+def test_conditions_without_words_are_called_by_their_numbers(read):
+    assert read().inferred.condition_name(2) == "2"
+
+
 def test_a_model_without_controller_has_inputs_of_width_0_in_both_files(read):
     assert read(inputs=0, formats=["HDF5"]).inferred.inputs.shape == (20, 12, 0)
 

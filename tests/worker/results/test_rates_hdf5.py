@@ -211,6 +211,21 @@ def test_a_model_without_controller_and_a_recording_without_truth_are_written_to
         assert not {"true_rates", "train_truth", "conditions"} & set(file)
 
 
+def test_words_for_conditions_are_written_beside_their_numbers_and_always_the_same(
+    tmp_path, recording, posterior, provenance
+):
+    named = replace(recording, condition_names=("left", "réach up", "go"))
+    quantities = all_quantities(named, posterior, "Poisson")
+
+    for name in ("one.h5", "two.h5"):
+        rates_hdf5.write(tmp_path / name, quantities, named, provenance, 50)
+
+    with h5py.File(tmp_path / "one.h5") as file:
+        assert file["condition_names"].asstr()[:].tolist() == ["left", "réach up", "go"]
+        np.testing.assert_array_equal(file["conditions"][:], recording.conditions)
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
 def test_chunks_hold_whole_trials(tmp_path, recording, posterior, provenance, monkeypatch):
     monkeypatch.setattr(rates_hdf5, "CHUNK_BYTES", 3 * 6 * 5 * 4)  # three trials of 6 bins and 5 neurons
 
