@@ -173,7 +173,7 @@ class RayPool(CohortPool):
                     self._device,
                     self._failed_starts,
                     first_line(error),
-                    loss_of(error, has_machine=True),
+                    self._loss(worker, error),
                     self._more_memory,
                 ) from error
             self._replace(worker)
@@ -236,7 +236,8 @@ class RayPool(CohortPool):
 
     def _loss(self, worker: Worker, error: Exception) -> Loss:
         place = worker.place
-        return loss_of(error, has_machine=place is None or self._ray.has_node(place.node))
+        has_machine = place is None or self._ray.has_node(place.node)
+        return loss_of(error, has_machine, is_here=not self._joins)
 
     def _ask_anyone(self, call: Callable[[Any], Any]) -> Any:
         """The answer of any worker; when it is lost, of another one."""

@@ -200,16 +200,20 @@ def answer(reference: Any) -> Any:
         raise cause if isinstance(cause, Exception) else error from error
 
 
-def loss_of(error: Exception, has_machine: bool) -> Loss:
+def loss_of(error: Exception, has_machine: bool, is_here: bool) -> Loss:
     """Why a worker is gone.
 
     Args:
       error: one of `LOST`.
       has_machine: whether the machine on which it was is there.
+      is_here: that machine is this one: no network fails, and a worker out of reach is one whose process has
+        ended, of which Ray has not heard yet.
     """
     if isinstance(error, OutOfMemoryError):
         return Loss.MEMORY
-    out_of_reach = isinstance(error, NodeDiedError | ObjectLostError | ActorUnavailableError)
+    out_of_reach = isinstance(error, NodeDiedError | ObjectLostError) or (
+        isinstance(error, ActorUnavailableError) and not is_here
+    )
     if out_of_reach or not has_machine:
         return Loss.MACHINE
     return Loss.ENDED
