@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at the workers: short enough for a bar that moves, long enough to cost nothing.
 POLL_SECONDS = 0.5
-# A process that cannot be started this often never will.
+# A process that cannot be started this often in a row, while no other one is there, never will.
 MOST_FAILED_STARTS = 3
 # Seconds without any worker after which it is said what is being waited for, again and again. On a cluster
 # that is no surprise, because machines come one by one; on one machine something may be wrong.
@@ -167,7 +167,8 @@ class RayPool(CohortPool):
         try:
             place = worker.greet()
         except RayError as error:
-            self._failed_starts += 1
+            # Beside workers that train it is most often a machine that was taken away again.
+            self._failed_starts = 0 if self._there else self._failed_starts + 1
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise never_starts(
                     self._device,
@@ -176,6 +177,7 @@ class RayPool(CohortPool):
                     self._loss(worker, error),
                     self._more_memory,
                 ) from error
+            logger.warning("a worker ended while it started (%s); it is started again", first_line(error))
             self._replace(worker)
             return
         self._failed_starts = 0

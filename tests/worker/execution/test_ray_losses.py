@@ -302,6 +302,16 @@ def test_workers_that_never_start_are_a_sentence(open_pool, error):
     assert isinstance(raised.value, MemoryFullError) == (error is OUT_OF_MEMORY)
 
 
+def test_machines_lost_while_workers_start_on_them_end_nothing_as_long_as_one_trains(open_pool, caplog):
+    """The first worker trains; the machines of all others go away again while they start, three at once."""
+    script = Script(start=lambda number: exceptions.NodeDiedError("taken away") if 0 < number < 20 else None)
+
+    with open_pool(script, workers=4, address="head:6379") as pool:
+        assert len(list(pool.train(tasks(30), ignore))) == 30
+    assert script.started > 5
+    assert "a worker ended while it started (taken away); it is started again" in caplog.text
+
+
 @pytest.mark.parametrize("error", MACHINE_LOST + PROCESS_LOST, ids=name)
 def test_averages_whose_worker_is_lost_are_asked_of_another_one(open_pool, caplog, error):
     script = Script(averages=lambda number: error if number == 0 else None)
