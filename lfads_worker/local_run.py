@@ -87,7 +87,13 @@ class Prepared:
         )
 
 
-def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: str | None = None) -> Prepared:
+def prepare(
+    run: AutoLFADSRun,
+    workers: int | None,
+    devices: Devices,
+    address: str | None = None,
+    grows: bool = False,
+) -> Prepared:
     """Reads and checks the recording and decides how to train; starts nothing.
 
     Args:
@@ -95,6 +101,7 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
       workers: asked for by the user; 0 for this process, None for whatever is fastest.
       devices: of this machine, or of the cluster's workers.
       address: of a running Ray cluster.
+      grows: see `Site`.
 
     Raises:
       DataError: if the recording cannot be used.
@@ -105,7 +112,7 @@ def prepare(run: AutoLFADSRun, workers: int | None, devices: Devices, address: s
     data = load_spikes(spec.data, spec.model.output_distribution)
     unchanged = before is not None and version(spec.data.uri) == before
     require_fit(spec, data)
-    site = Site(devices, workers, address)
+    site = Site(devices, workers, address, grows)
     return Prepared.of(run, data, site, cut_population(spec, data, site), before if unchanged else None)
 
 

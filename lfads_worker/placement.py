@@ -23,11 +23,13 @@ class Site:
       devices: of this machine, or of the cluster's workers.
       workers: asked for by the user: 0 for this process, None for whatever is fastest.
       address: of a running Ray cluster; None: on this machine.
+      grows: the operator adds machines to that cluster, also while it trains, and none without work.
     """
 
     devices: Devices
     workers: int | None = None
     address: str | None = None
+    grows: bool = False
 
     def devices_asked_for(self, spec: RunSpec) -> int:
         """In a cluster those of the spec, whether they are there yet or not; else this machine's."""
@@ -74,7 +76,7 @@ def place(spec: RunSpec, data: SpikeData, cohorts: Cohorts, site: Site) -> Place
     each = memory.of_run(data, spec, members, kind)
     available = memory_bytes() if kind == "cpu" and site.address is None else None
     fitting = None if available is None else max(1, available // each)
-    workers = _cluster_workers(spec)
+    workers = None if site.grows else _cluster_workers(spec)
     free = choose(site.workers, len(cohorts), site.devices, workers, site.address)
     choice = choose(site.workers, len(cohorts), site.devices, workers, site.address, fitting)
     return Placement(

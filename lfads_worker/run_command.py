@@ -108,7 +108,7 @@ def _carry_out(
     address = os.environ.get("RAY_ADDRESS")
     in_cluster = attempt.number is not None and address is not None
     devices = _devices(run, in_cluster)
-    prepared = prepare(run, workers, devices, address)
+    prepared = prepare(run, workers, devices, address, in_cluster)
     # An attempt is fenced by its number: it must not wait for an earlier one that nobody can reach.
     if attempt.number is None:
         stack.enter_context(output_folder.held(output))

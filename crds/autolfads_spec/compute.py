@@ -225,8 +225,9 @@ class ComputeSpec(Block):
     workers: Workers = Field(
         default_factory=Workers,
         json_schema_extra=ANY_TIME,
-        description="How many workers train at the same time. Changed later, it changes no result; when a "
-        "run begins on GPUs, membersPerCohort Auto goes by it.",
+        description="How many workers train at the same time; in a cluster no more are asked for than there "
+        "are cohorts to train. Changed while the run trains, machines join or leave, and no result changes; "
+        "when a run begins on GPUs, membersPerCohort Auto goes by it.",
     )
     members_per_cohort: int | Literal["Auto"] = Field(
         "Auto",

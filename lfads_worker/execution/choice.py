@@ -71,7 +71,7 @@ def choose(
     asked: int | None,
     cohorts: int,
     devices: Devices,
-    cluster_workers: int = 1,
+    cluster_workers: int | None = 1,
     address: str | None = None,
     fitting: int | None = None,
 ) -> Choice:
@@ -81,7 +81,8 @@ def choose(
       asked: by the user: workers, 0 for this process, None for whatever is fastest.
       cohorts: in the population; more workers than that would have nothing to do.
       devices: of this machine, or of the cluster's workers.
-      cluster_workers: devices of the machines in `compute`; counts on a Ray cluster only.
+      cluster_workers: devices of the machines in `compute`; None: of all machines that will ever join. Counts
+        on a Ray cluster only.
       address: of a running Ray cluster, from RAY_ADDRESS.
       fitting: workers that the memory of this machine carries; None: as many as it has devices. Whoever asks
         for a number gets it all the same.
@@ -90,6 +91,6 @@ def choose(
     if asked is not None:
         return Choice(min(asked, cohorts), gpus, address if asked else None)
     if address is not None:
-        return Choice(min(cluster_workers, cohorts), gpus, address)
+        return Choice(cohorts if cluster_workers is None else min(cluster_workers, cohorts), gpus, address)
     useful = min(devices.count, cohorts, devices.count if fitting is None else fitting)
     return Choice(useful if useful > 1 else 0, gpus)

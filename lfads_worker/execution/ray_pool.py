@@ -69,9 +69,11 @@ class RayPool(CohortPool):
           DeviceError: if the cluster cannot be joined.
         """
         self._device = "GPU" if gpus else "core"
-        where = f" on the cluster at {address}" if address else ""
-        self.description = f"{workers} Ray worker{'s' if workers > 1 else ''}{where}, one {self._device} each"
         self._joins = address is not None
+        self._wanted = f"up to {workers}" if self._joins else f"{workers}"
+        where = f" on the cluster at {address}" if self._joins else ""
+        plural = "s" if workers > 1 else ""
+        self.description = f"{self._wanted} Ray worker{plural}{where}, one {self._device} each"
         self._threads = None if gpus else threads
         self._while_waiting = while_waiting
         self._workers: list[Worker] = []
@@ -182,9 +184,7 @@ class RayPool(CohortPool):
             return
         self._failed_starts = 0
         if self._joins:
-            logger.info(
-                "a worker has come, on %s: %d of %d", place.host, len(self._there), len(self._workers)
-            )
+            logger.info("a worker has come, on %s: %d of %s", place.host, len(self._there), self._wanted)
 
     def _tell_of_waiting(self) -> None:
         now = time.monotonic()
@@ -194,9 +194,9 @@ class RayPool(CohortPool):
             self._last_told = now
             logger.log(
                 logging.INFO if self._joins else logging.WARNING,
-                "no worker yet after %s: wanted %d, each with one free %s on Ray",
+                "no worker yet after %s: wanted %s, each with one free %s on Ray",
                 duration(now - self._waiting_since),
-                len(self._workers),
+                self._wanted,
                 self._device,
             )
 

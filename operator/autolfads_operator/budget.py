@@ -57,7 +57,8 @@ def forecast(situation: Situation) -> Forecast | None:
     hours = max(0.0, seconds_left) / 3600
     price, gpus = cost.rate(record), cost.gpus(record)
     if not (situation.is_live and situation.ready_workers):
-        price, gpus = machines.planned(situation.spec.compute, situation.terms.prices)
+        compute, table = situation.spec.compute, situation.terms.prices
+        price, gpus = machines.planned(compute, situation.most_workers, table)
     return Forecast(record.amount + hours * price, record.gpu_hours + hours * gpus)
 
 

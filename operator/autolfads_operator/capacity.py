@@ -22,18 +22,17 @@ PATIENCE_SECONDS = 600.0
 
 def need(situation: Situation, workers: int) -> int:
     """Accelerators that so many workers have."""
-    accelerator = situation.spec.compute.accelerator
-    return workers * (accelerator.count_per_worker if accelerator is not None else 1)
+    return workers * situation.accelerators_per_worker
 
 
 def least(situation: Situation) -> int:
     """Accelerators without which the run does not start."""
-    return need(situation, situation.spec.compute.workers.min)
+    return need(situation, situation.least_workers)
 
 
 def most(situation: Situation) -> int:
     """Accelerators of all the workers it wants."""
-    return need(situation, situation.spec.compute.workers.desired)
+    return need(situation, situation.most_workers)
 
 
 def tightest(situation: Situation) -> Quota | None:

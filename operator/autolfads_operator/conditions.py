@@ -173,10 +173,17 @@ def cluster(situation: Situation) -> Told:
         return _missing(situation, "the head is not ready")
     if not situation.has_begun:
         return Told("False", Reason.VALIDATING, "workers are asked for once the recording is checked")
-    desired, ready = situation.spec.compute.workers.desired, situation.ready_workers
-    if ready < _enough(situation):
-        return _missing(situation, f"{ready} of {desired} workers are ready")
-    return Told("True", Reason.AS_EXPECTED, f"{ready} of {desired} workers are ready")
+    if situation.ready_workers < _enough(situation):
+        return _missing(situation, _ready(situation))
+    return Told("True", Reason.AS_EXPECTED, _ready(situation))
+
+
+def _ready(situation: Situation) -> str:
+    wanted, desired = situation.most_workers, situation.spec.compute.workers.desired
+    ready = f"{situation.ready_workers} of {wanted} workers are ready"
+    if wanted == desired:
+        return ready
+    return f"{ready}; there are cohorts for no more, so of the {desired} desired none else is asked for"
 
 
 def _missing(situation: Situation, what: str) -> Told:
@@ -189,7 +196,7 @@ def _missing(situation: Situation, what: str) -> Told:
 def _enough(situation: Situation) -> int:
     """Workers without which nothing goes on: `workers.min` to start with, then any."""
     was_ready = situation.since(ConditionType.CLUSTER_READY, "True") is not None
-    return 1 if was_ready or _has_committed(situation) else situation.spec.compute.workers.min
+    return 1 if was_ready or _has_committed(situation) else situation.least_workers
 
 
 def _has_committed(situation: Situation) -> bool:
@@ -230,17 +237,16 @@ def _pools(situation: Situation) -> Told | None:
         broken = capacity.broken(situation, wanted)
         if broken is not None:
             return Told("False", *broken)
-    if situation.ready_workers >= situation.spec.compute.workers.desired:
+    if situation.ready_workers >= situation.most_workers:
         return None
     dry = capacity.any_said(situation, capacity.STOCKOUT)
     if dry is None:
         return None
-    there = f"{situation.ready_workers} of {situation.spec.compute.workers.desired} workers are ready"
     return Told(
         "False",
         Reason.STOCKOUT,
-        f"wanted more machines, found that Google has none to give ({dry}); {there}; GKE keeps asking, and "
-        "nothing is paid for machines that are not there",
+        f"wanted more machines, found that Google has none to give ({dry}); {_ready(situation)}; GKE keeps "
+        "asking, and nothing is paid for machines that are not there",
     )
 
 

@@ -36,10 +36,8 @@ def members_running(situation: Situation) -> int | None:
         return None
     if not situation.is_live or not situation.has_begun or manifest.stop_reason is not None:
         return 0
-    accelerator = situation.spec.compute.accelerator
-    each = accelerator.count_per_worker if accelerator is not None else 1
     sizes = sorted((len(cohort) for cohort in manifest.cohorts), reverse=True)
-    return sum(sizes[: situation.ready_workers * each])
+    return sum(sizes[: situation.ready_workers * situation.accelerators_per_worker])
 
 
 def members_failed(situation: Situation) -> int | None:

@@ -2,7 +2,7 @@
 
     machines.running(observed, compute, table) -> tuple[Running, ...]
     machines.notes(observed, compute, table)   -> what is to be known about the prices, in words
-    machines.planned(compute, table)           -> what an hour costs with all workers that are wanted
+    machines.planned(compute, workers, table)  -> what an hour costs with so many workers
 
 A machine is charged once and whole, however many workers of the run are on it: from when the first of them
 was put there until the last is over or gone. The head shares its machine with others, so it is charged by
@@ -37,7 +37,7 @@ class Kind(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What an hour takes with all workers that are wanted."""
+    """What an hour of training takes."""
 
     price: float
     gpus: int
@@ -94,9 +94,9 @@ def priced(compute: ComputeSpec, table: PriceTable) -> float | None:
     return _price(asked(compute), table)
 
 
-def planned(compute: ComputeSpec, table: PriceTable) -> Planned:
-    """What an hour of training takes as the spec has it."""
-    kind, workers = asked(compute), compute.workers.desired
+def planned(compute: ComputeSpec, workers: int, table: PriceTable) -> Planned:
+    """What an hour of training takes with so many workers as the spec has them."""
+    kind = asked(compute)
     price = (priced(compute, table) or 0.0) * workers + _head_price(compute, table)
     return Planned(price, kind.accelerators * workers)
 

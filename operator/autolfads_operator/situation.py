@@ -192,6 +192,24 @@ class Situation:
     def ready_workers(self) -> int:
         return sum(pod.is_ready and pod.deleted_at is None for pod in self.workers)
 
+    @property
+    def accelerators_per_worker(self) -> int:
+        accelerator = self.spec.compute.accelerator
+        return accelerator.count_per_worker if accelerator is not None else 1
+
+    @property
+    def most_workers(self) -> int:
+        """As many as are asked for, but none without a cohort to train, once the population is cut."""
+        desired = self.spec.compute.workers.desired
+        if self.manifest is None or self.lease is None:
+            return desired
+        return min(desired, -(-len(self.manifest.cohorts) // self.accelerators_per_worker))
+
+    @property
+    def least_workers(self) -> int:
+        """Those without which nothing starts."""
+        return min(self.spec.compute.workers.min, self.most_workers)
+
     def _pods(self, role: PodRole) -> tuple[Pod, ...]:
         return tuple(pod for pod in self.pods if pod.role is role)
 

@@ -230,7 +230,7 @@ def _paused_seconds(situation: Situation, verdict: Verdict) -> int | None:
 def _progress(situation: Situation) -> Progress | None:
     before = situation.previous.progress
     ready = situation.ready_workers if situation.is_live else 0
-    workers = f"{ready}/{situation.spec.compute.workers.desired}"
+    workers = f"{ready}/{situation.most_workers}"
     lost = headcount.losses(situation)
     names = lost.workers_lost or None
     manifest = situation.manifest if situation.lease is not None else None

@@ -73,9 +73,9 @@ def _stage(situation: Situation) -> Told:
 
 def _scale(situation: Situation) -> tuple[Action, ...]:
     """Asks for the workers once the recording is known to be good, and follows `workers.desired`."""
-    found, desired = situation.cluster, situation.spec.compute.workers.desired
+    found, wanted = situation.cluster, situation.most_workers
     if found is None or not situation.has_begun:
         return ()
-    if found.replicas == desired and found.max_replicas >= desired:
+    if found.replicas == wanted and found.max_replicas >= wanted:
         return ()
-    return (ScaleWorkers(found.name, names.WORKER_GROUP, desired),)
+    return (ScaleWorkers(found.name, names.WORKER_GROUP, wanted),)

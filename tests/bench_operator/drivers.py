@@ -92,7 +92,7 @@ class Driver:
             fresh = Manifest(
                 run=self.run,
                 fingerprint="f" * 64,
-                cohorts=(tuple(range(MEMBERS)),),
+                cohorts=tuple((member,) for member in range(MEMBERS)),
                 generations_asked=GENERATIONS_ASKED,
                 driver="a head that is not there, process 1",
                 versions={"python": "3.11.7", "numpy": "2.4.6", "tensorflow": "2.21.0", "ray": "2.60.0"},

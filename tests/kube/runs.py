@@ -73,7 +73,7 @@ class Run:
         manifest = Manifest(
             run=self.name,
             fingerprint="f" * 64,
-            cohorts=((0, 1),),
+            cohorts=((0, 1), (2, 3)),
             generations_asked=4,
             attempt=1,
             driver_epoch=1,

@@ -327,7 +327,7 @@ class World:
             folder.manifest = Manifest(
                 run=self.run.metadata.name,
                 fingerprint="f" * 64,
-                cohorts=((0, 1),),
+                cohorts=tuple((member,) for member in range(self.run.spec.population.size)),
                 generations_asked=self.generations,
                 attempt=driver.attempt,
                 driver_epoch=driver.epoch,

@@ -118,10 +118,8 @@ def test_what_nobody_can_price_is_said(seen):
 
 
 def test_a_plan_counts_every_worker_and_the_head(make_run):
-    compute = make_run(
-        compute={"workers": {"desired": 3}, "head": {"cpu": "1", "memory": "1Gi"}}
-    ).spec.compute
+    compute = make_run(compute={"head": {"cpu": "1", "memory": "1Gi"}}).spec.compute
 
-    planned = machines.planned(compute, TABLE)
+    planned = machines.planned(compute, 3, TABLE)
 
     assert planned == (pytest.approx(3 * 1.0 + 0.05 + 0.01), 3)

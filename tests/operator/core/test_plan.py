@@ -350,6 +350,35 @@ def test_the_number_of_workers_follows_the_spec_while_it_runs(make_world, decide
     assert decide(world.observed())[0] == [ScaleWorkers("reach-a01-x", "workers", 4)]
 
 
+@pytest.mark.parametrize(
+    ("cohorts", "per_worker", "wanted"),
+    [
+        pytest.param(2, 1, 2, id="fewer cohorts than workers"),
+        pytest.param(3, 2, 2, id="two accelerators a worker"),
+        pytest.param(9, 1, 4, id="more cohorts than workers"),
+    ],
+)
+def test_no_worker_is_asked_for_that_would_have_no_cohort(
+    make_world, decide, told, cohorts, per_worker, wanted
+):
+    accelerator = {"type": "nvidia-l4", "countPerWorker": per_worker}
+    compute = {"accelerator": accelerator, "workers": {"desired": 4, "min": 4}}
+    world = make_world("Validating", population={"size": 9}, compute=compute)
+    world.driver_step()
+    world._write(cohorts=tuple((member,) for member in range(cohorts)))
+
+    doings, _ = decide(world.observed())
+    assert doings == [ScaleWorkers("reach-a01-x", "workers", wanted)]
+
+    world.carry_out(doings[0])
+    doings, status = decide(world.observed())
+    assert doings == []
+    assert status.progress.workers_ready == f"{wanted}/{wanted}"
+    assert told(status, ConditionType.CLUSTER_READY)[0] == "True"  # and not for ever short of workers.min
+    ready = next(c.message for c in status.conditions if c.type == ConditionType.CLUSTER_READY)
+    assert ("there are cohorts for no more" in ready) == (wanted < 4)
+
+
 def test_a_run_starts_with_the_least_workers_and_then_goes_on_with_any(make_world, decide, told):
     world = make_world("Provisioning", compute={"workers": {"desired": 4, "min": 2}})
     observed = world.observed()

@@ -33,6 +33,12 @@ def test_a_cluster_is_used_with_the_workers_of_the_spec():
     assert choose(None, 10, CORES, cluster_workers=3, address="head:6379") == Choice(3, False, "head:6379")
 
 
+def test_a_cluster_that_grows_is_asked_for_a_worker_a_cohort():
+    found = choose(None, 10, CORES, cluster_workers=None, address="head:6379")
+
+    assert found == Choice(10, False, "head:6379")
+
+
 def test_no_workers_means_this_process_even_on_a_cluster():
     assert choose(0, 10, CORES, cluster_workers=3, address="head:6379") == Choice(0, False)
 
