@@ -233,7 +233,8 @@ def _require_room_for_more(run: AutoLFADSRun, store: Store) -> None:
         raise OutputTakenError(
             f"population.generations: wanted a finished run that used up its generations, with its last "
             f"checkpoints, to go on to {asked}, found in {store.address} one that ended before, or whose "
-            "checkpoints are gone; give the former number to keep its results, or another output.uri"
+            "checkpoints are gone; its results stay as they are: give the former number or, in a cluster, "
+            "where it may only grow, another output.uri"
         )
 
 

@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 
 # Marks for `Field(json_schema_extra=…)`. A field without a change mark cannot change after creation.
 ANY_TIME: dict[str, Any] = {"x-change": "any time"}
+# A driver keeps the run.yaml that it was started with.
+FOR_NEXT_ATTEMPT: dict[str, Any] = {"x-change": "for the next attempt"}
 WHILE_SUSPENDED: dict[str, Any] = {"x-change": "while suspended"}
 ONLY_GROW: dict[str, Any] = {"x-change": "may only grow"}
 FIELD_BY_FIELD: dict[str, Any] = {"x-change": "field by field"}

@@ -73,7 +73,9 @@ class ScheduleSpec(Block):
         json_schema_extra=wanted("a time such as 2030-01-31T18:00:00Z"),
         description="Time before which nothing is started; by default it starts at once.",
     )
-    deadline: str = _duration_field("24h", "Longest time the run may take from its start, pauses excluded.")
+    deadline: str = _duration_field(
+        "24h", "Longest time the run may take from its start, without pauses and the time it was complete."
+    )
     provisioning_timeout: str = _duration_field(
         "45m", "Longest time to wait for machines before the run is paused."
     )
@@ -103,7 +105,8 @@ class RetrySpec(Block):
         ge=0,
         le=1000,
         description="How often the machine under one member may be lost, or its worker stand still, in one "
-        "attempt; once more ends the attempt, and the next goes on after the last committed generation.",
+        "attempt; once more ends the attempt, and the next goes on after the last committed generation. "
+        "A change is for the next attempt.",
     )
 
 

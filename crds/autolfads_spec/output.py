@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from autolfads_spec.block import ANY_TIME, LIST_OF_UNIQUE, Block, Rule, wanted
+from autolfads_spec.block import FOR_NEXT_ATTEMPT, LIST_OF_UNIQUE, Block, Rule, wanted
 from autolfads_spec.data import ADDRESS_PHRASE, address_rule
 
 
@@ -28,7 +28,7 @@ class OutputSpec(Block):
         50,
         ge=0,
         le=10000,
-        json_schema_extra=ANY_TIME,
+        json_schema_extra=FOR_NEXT_ATTEMPT,
         description="Posterior samples a trial over which rates and factors are averaged; 0 takes the "
         "posterior mean.",
     )
@@ -37,12 +37,12 @@ class OutputSpec(Block):
         strict=False,
         min_length=1,
         max_length=2,
-        json_schema_extra=ANY_TIME | LIST_OF_UNIQUE,
+        json_schema_extra=FOR_NEXT_ATTEMPT | LIST_OF_UNIQUE,
         description="File formats of the rates: HDF5 (rates.h5), Matlab (rates.mat), or both.",
     )
     report: bool = Field(
         True,
-        json_schema_extra=ANY_TIME,
+        json_schema_extra=FOR_NEXT_ATTEMPT,
         description="Whether a report with figures, and TensorBoard's event files, are written beside the "
         "rates.",
     )
@@ -50,7 +50,7 @@ class OutputSpec(Block):
         2,
         ge=1,
         le=1000,
-        json_schema_extra=ANY_TIME,
+        json_schema_extra=FOR_NEXT_ATTEMPT,
         description="Generations whose checkpoints are kept, counted from the last; the best member "
         "always is.",
     )

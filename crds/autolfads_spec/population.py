@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from autolfads_spec.block import (
-    ANY_TIME,
     DEFAULT_ELSEWHERE,
+    FOR_NEXT_ATTEMPT,
     LARGEST_SEED,
     ONLY_GROW,
     Block,
@@ -154,7 +154,8 @@ class PopulationSpec(Block):
         ge=1,
         le=1000,
         json_schema_extra=ONLY_GROW,
-        description="Largest number of generations; `stopping` may end the run earlier.",
+        description="Largest number of generations; `stopping` may end the run earlier. Raised in a cluster, "
+        "also after the end, it has another attempt go further once the present one has used up its own.",
     )
     epochs_per_generation: int = Field(
         25,
@@ -189,7 +190,7 @@ class PopulationSpec(Block):
     )
     stopping: Stopping = Field(
         default_factory=Stopping,
-        json_schema_extra=ANY_TIME,
+        json_schema_extra=FOR_NEXT_ATTEMPT,
         description="When the search ends before its last generation.",
     )
     metric: Literal["HeldIn", "HeldOut"] = Field(

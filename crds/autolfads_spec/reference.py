@@ -31,7 +31,10 @@ spec:
 ```
 
 Unknown fields are refused with the nearest known one. "Changes" says what may be edited while the run
-exists in a cluster: not at all (no), at any time, or only while `suspend` is true.
+exists in a cluster: not at all (no), at any time, or only while `suspend` is true. "For the next attempt"
+may be edited at any time, too, and holds from the next start of a driver on, which keeps the run.yaml that it
+was started with: to have one at the end of this generation, set `suspend` to true and, once the run is
+suspended, back to false. A run that is complete has no next attempt, but when `generations` is raised.
 `autolfads validate run.yaml` checks a file; `run.yaml` in the output folder is the same run with
 every default written out. A block that is left empty counts as not given.
 

@@ -237,7 +237,10 @@ class RunStatus(Block):
     failed_attempts: int | None = _count(
         "Attempts that failed so far, of which `retry.maxAttempts` allows some."
     )
-    paused_seconds: int | None = _count("Seconds of all pauses that are over, which the deadline leaves out.")
+    paused_seconds: int | None = _count(
+        "Seconds of all pauses that are over, and of those in which a run was complete that has gone further "
+        "since; the deadline leaves them out."
+    )
     progress: Progress | None = Field(None, description="How far the run is.")
     best: Best | None = Field(None, description="The best member so far.")
     paths: StatusPaths | None = Field(None, description="Where the run's files are.")

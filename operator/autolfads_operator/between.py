@@ -147,6 +147,6 @@ def _another_pool(situation: Situation) -> Verdict | None:
 
 def start(situation: Situation) -> Verdict:
     told = Told("True", Reason.STARTING, f"attempt {starting.number(situation)} is being started")
-    # Nobody waits for a run that is suspended: that it goes on is written down before it does.
-    goes_on = situation.previous.phase is Phase.SUSPENDED
+    # Nobody waits for a run that is suspended or complete: that it goes on is written down before it does.
+    goes_on = situation.previous.phase in (Phase.SUSPENDED, Phase.SUCCEEDED)
     return Verdict(() if goes_on else starting.actions(situation), told, SOON)

@@ -71,8 +71,8 @@ def _seconds_left(situation: Situation, manifest: Manifest) -> float | None:
         return manifest.seconds_left - (
             times.seconds_since(told, situation.now) if situation.is_live else 0.0
         )
-    left = manifest.generations_asked - len(manifest.generations)
-    if manifest.stop_reason is not None or left <= 0:
+    left = situation.generations_asked - len(manifest.generations)
+    if situation.is_trained or left <= 0:
         return 0.0
     each = generation_seconds(situation, manifest.generations)
     begun = times.parsed_or_none(manifest.generations[-1].committed_at)
@@ -105,6 +105,7 @@ def excess(situation: Situation) -> str | None:
         return None
     manifest = situation.manifest
     done = len(manifest.generations) if manifest is not None and situation.lease is not None else 0
+    asked = situation.generations_asked
     for limit in _limits(situation):
         if limit.used >= limit.allowed:
             sentence = f"wanted at most {limit.words}, {_USED} {_number(limit.used)}{limit.unit}"
@@ -112,7 +113,7 @@ def excess(situation: Situation) -> str | None:
         if limit.whole is not None and limit.whole > limit.allowed and done <= JUDGED_GENERATIONS:
             sentence = (
                 f"wanted at most {limit.words}, {_FORECAST} {_number(limit.whole)}{limit.unit}, "
-                f"{_number(limit.used)} of it used after {done} of {_asked(situation)} generations; "
+                f"{_number(limit.used)} of it used after {done} of {asked} generations; "
                 "raise it, ask for fewer generations, or set spec.budget.onExceeded to Warn"
             )
             return _as_first_told(situation, limit, _FORECAST, sentence)
@@ -121,8 +122,10 @@ def excess(situation: Situation) -> str | None:
 
 def must_stop(situation: Situation) -> str | None:
     """Why the run is to train no further; None also when only results are left to be written."""
-    is_trained = situation.manifest is not None and situation.manifest.stop_reason is not None
-    return None if is_trained or situation.spec.budget.on_exceeded == "Warn" else excess(situation)
+    manifest = situation.manifest
+    is_finalizing = situation.is_live and manifest is not None and manifest.stop_reason is not None
+    is_over = situation.is_trained or is_finalizing or situation.spec.budget.on_exceeded == "Warn"
+    return None if is_over else excess(situation)
 
 
 def keeping(situation: Situation, has_ended: bool) -> tuple[WriteCost, ...]:
@@ -234,10 +237,5 @@ def _number(amount: float) -> str:
     return f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}"
 
 
-def _asked(situation: Situation) -> int:
-    manifest = situation.manifest
-    return manifest.generations_asked if manifest is not None else situation.spec.population.generations
-
-
 def _is_unfinished(situation: Situation) -> bool:
-    return situation.manifest is not None and situation.manifest.stop_reason is None
+    return situation.manifest is not None and not situation.is_trained

@@ -130,7 +130,7 @@ def _phases(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
     if new.phase is Phase.QUEUED:
         yield EventReason.QUEUED, "Normal", attempt, message
     if new.phase is Phase.SUCCEEDED:
-        yield EventReason.SUCCEEDED, "Normal", "", message
+        yield EventReason.SUCCEEDED, "Normal", attempt, message
     if new.phase is Phase.FAILED:
         yield EventReason.FAILED, "Warning", "", message
     if new.phase is Phase.SUSPENDED:
@@ -140,7 +140,8 @@ def _phases(old: RunStatus, new: RunStatus) -> Iterator[_Found]:
         of_budget = why is Reason.BUDGET_EXCEEDED
         reason = EventReason.PAUSED if by_user or of_budget else EventReason.CAPACITY_MISSING
         yield reason, "Normal" if by_user else "Warning", f"{attempt} {new.observed_generation}", message
-    if old.phase is Phase.SUSPENDED and new.phase not in (Phase.SUSPENDED, Phase.DELETING):
+    at_rest = (Phase.SUSPENDED, Phase.SUCCEEDED)
+    if old.phase in at_rest and new.phase not in (*at_rest, Phase.DELETING):
         yield EventReason.RESUMED, "Normal", f"{attempt} {new.observed_generation}", "the run goes on"
 
 

@@ -13,7 +13,7 @@ from autolfads_operator.endings import Ending, Outcome
 from autolfads_operator.situation import Situation
 from autolfads_operator.verdict import SOON, Verdict, told_complete, told_failed
 from autolfads_spec.attempt import BUDGET_STOP
-from autolfads_spec.status import Reason
+from autolfads_spec.status import ConditionType, Reason
 
 # A head that runs out of memory so often in a row will do so again.
 SAME_ENDS = 3
@@ -31,7 +31,10 @@ def found(situation: Situation) -> Verdict | None:
         return None
     verdict = _end_of_run(situation, ending)
     if verdict is None:
-        told = Told("False", ending.reason, f"attempt {last.number} is over: {ending.message}")
+        message = f"attempt {last.number} is over: {ending.message}"
+        if ending.outcome is Outcome.SUCCEEDED:
+            message += f"; the next one goes on to {situation.generations_asked} generations"
+        told = Told("False", ending.reason, message)
         verdict = Verdict((), told, SOON, suspended=_pausing(situation, ending))
     return replace(verdict, ending=ending)
 
@@ -65,7 +68,8 @@ def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:
     """That the run ends with this attempt; None when it goes on, now or later."""
     outcome = ending.outcome
     if outcome is Outcome.SUCCEEDED:
-        return told_complete(Told("True", Reason.SUCCEEDED, _where(situation)))
+        is_known = situation.folder is not None  # else nobody can tell whether it goes further
+        return told_complete(completion(situation)) if is_known and not situation.goes_further else None
     if outcome is Outcome.FATAL:
         return told_failed(Told("True", ending.reason, ending.message))
     if outcome is Outcome.OVER_BUDGET and stopping.is_for_good(situation):
@@ -92,9 +96,18 @@ def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:
     return None
 
 
-def _where(situation: Situation) -> str:
-    why = situation.manifest.stop_reason if situation.manifest is not None else None
-    return f"complete{f' ({why})' if why else ''}; results in {situation.spec.output.uri}"
+def completion(situation: Situation) -> Told:
+    """That the run is complete, and why it does not go further although more generations are asked for."""
+    manifest = situation.manifest if situation.lease is not None else None
+    why = manifest.stop_reason if manifest is not None else None
+    before = situation.condition(ConditionType.COMPLETE)
+    if why is None and before is not None and before.status == "True":  # the folder is not as it was
+        return Told("True", before.reason, before.message)
+    asked = situation.generations_asked
+    if manifest is not None and manifest.generations_asked < asked:
+        why = f"{why}; that {asked} generations are asked for by now changes nothing"
+    where = f"results in {situation.spec.output.uri}"
+    return Told("True", Reason.SUCCEEDED, f"complete{f' ({why})' if why else ''}; {where}")
 
 
 def _pausing(situation: Situation, ending: Ending) -> Told:

@@ -108,14 +108,16 @@ def _decided(situation: Situation) -> Verdict:
 
 
 def _terminal(situation: Situation) -> Verdict | None:
-    """Nothing happens any more but cleaning up, for ever or until the ttl of the run."""
+    """Nothing happens any more but cleaning up, until the ttl of the run or until it goes further."""
     complete = situation.condition(ConditionType.COMPLETE)
     failed = situation.condition(ConditionType.FAILED)
     ended = next((c for c in (complete, failed) if c is not None and c.status == "True"), None)
-    if ended is None:
+    if ended is None or (ended is complete and situation.goes_further):
         return None
-    told = Told("True", ended.reason, ended.message)
-    verdict = told_complete(told) if ended is complete else told_failed(told)
+    if ended is complete:
+        verdict = told_complete(over.completion(situation))
+    else:
+        verdict = told_failed(Told("True", ended.reason, ended.message))
     leftovers = (job for job in situation.observed.ray_jobs if job.is_live)
     actions: list[Action] = [DeleteRayJob(job.name, job.uid, "the run has ended") for job in leftovers]
     wait = situation.terms.poll_terminal_seconds

@@ -32,6 +32,9 @@ from autolfads_spec.manifest import Lease, Manifest
 from autolfads_spec.run import AutoLFADSRun, RunSpec
 from autolfads_spec.status import Attempt, Condition, ConditionType, RunStatus
 
+# While one of these is True, nothing is wanted of a run, which may go on afterwards.
+AT_REST = (ConditionType.SUSPENDED, ConditionType.COMPLETE)
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -81,6 +84,28 @@ class Situation:
         """The lease, when it is this run's; another run's, or a laptop's, is not."""
         lease = self.folder.lease if self.folder is not None else None
         return lease if lease is not None and lease.owner == self.resource.uid else None
+
+    @property
+    def generations_asked(self) -> int:
+        """By the user, of whom a driver may have asked for fewer when it was started."""
+        asked = self.spec.population.generations
+        return asked if self.manifest is None else max(asked, self.manifest.generations_asked)
+
+    @property
+    def goes_further(self) -> bool:
+        """Whether all generations of the run were trained that were asked for, and more are asked for now.
+
+        One that has ended for any other reason, such as its own rule to stop, has ended for good.
+        """
+        manifest = self.manifest if self.lease is not None else None
+        if manifest is None or manifest.stop_reason is None:
+            return False
+        return len(manifest.generations) == manifest.generations_asked < self.generations_asked
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether nothing is left to be trained."""
+        return self.manifest is not None and self.manifest.stop_reason is not None and not self.goes_further
 
     @cached_property
     def rival(self) -> str | None:
@@ -274,10 +299,10 @@ class Situation:
 
     @property
     def paused_seconds(self) -> float:
-        """Seconds of all pauses since the first attempt began, the present one included."""
+        """Seconds in which nothing was wanted of it since the first attempt began, until now."""
         if self.started_at is None:
             return 0.0
-        present = times.seconds_since(self.since(ConditionType.SUSPENDED, "True"), self.now)
+        present = sum(times.seconds_since(self.since(kind, "True"), self.now) for kind in AT_REST)
         return (self.previous.paused_seconds or 0) + present
 
     @property

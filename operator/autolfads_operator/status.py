@@ -17,7 +17,7 @@ from autolfads_operator.conditions import NOT_SO, Told
 from autolfads_operator.endings import Ending, Outcome
 from autolfads_operator.manifests import names
 from autolfads_operator.observed import Observed
-from autolfads_operator.situation import Situation
+from autolfads_operator.situation import AT_REST, Situation
 from autolfads_operator.verdict import Verdict
 from autolfads_spec.output import RunPaths
 from autolfads_spec.run import RunSpec
@@ -221,8 +221,9 @@ def _committed(situation: Situation, before: int | None) -> int | None:
 
 
 def _paused_seconds(situation: Situation, verdict: Verdict) -> int | None:
-    """Counted when a pause is over; while it lasts its condition tells."""
-    if verdict.suspended.status == "True":
+    """Counted when a pause is over, or a rest after an end; while it lasts its condition tells."""
+    now = {ConditionType.SUSPENDED: verdict.suspended, ConditionType.COMPLETE: verdict.complete}
+    if any(situation.since(kind, "True") and now[kind].status == "True" for kind in AT_REST):
         return situation.previous.paused_seconds
     return round(situation.paused_seconds) or situation.previous.paused_seconds
 
@@ -242,8 +243,8 @@ def _progress(situation: Situation) -> Progress | None:
         )
     done = 0 if manifest.generation is None else manifest.generation + 1
     ramp = situation.spec.training.ramp_epochs if done else 0  # generation 0 holds the ramps
-    asked = max(manifest.generations_asked, done)
-    left = 0 if manifest.stop_reason is not None else asked - done
+    asked = max(situation.generations_asked, done)
+    left = 0 if situation.is_trained else asked - done
     median = situation.median_generation_seconds
     folder = situation.folder
     return Progress(

@@ -67,8 +67,8 @@ def _stage(situation: Situation) -> Told:
     if found.status != "True":
         return Told("True", Reason.PROVISIONING, f"{attempt}: {found.message}")
     done = 0 if manifest is None or manifest.generation is None else manifest.generation + 1
-    asked = manifest.generations_asked if manifest is not None else situation.spec.population.generations
-    return Told("True", Reason.TRAINING, f"{attempt}: {done} of {asked} generations are committed")
+    told = f"{attempt}: {done} of {situation.generations_asked} generations are committed"
+    return Told("True", Reason.TRAINING, told)
 
 
 def _scale(situation: Situation) -> tuple[Action, ...]:

@@ -374,6 +374,21 @@ class TestInACluster:
         assert not [warning for warning in prepared("None").report.warnings if "memory" in warning]
 
 
+def test_an_attempt_that_is_asked_for_more_generations_goes_further(drive, store):
+    """As the operator decides it: by the manifest of the attempt before."""
+    assert drive(1).exit_code == 0
+    before = manifest_of(store)
+    assert len(before.generations) == before.generations_asked
+    more = before.generations_asked + 1
+
+    result = drive(2, population={"generations": more})
+
+    assert result.exit_code == 0, result.output
+    assert end_of(store, 2).end_class == "ok"
+    after = manifest_of(store)
+    assert (len(after.generations), after.generations_asked, after.attempt) == (more, more, 2)
+
+
 def test_a_wish_to_finish_makes_the_generation_the_last_one_and_writes_results(drive, store, monkeypatch):
     """The results are those of a run of so many generations, whatever has been paid."""
 

@@ -165,7 +165,10 @@ def test_what_may_change_is_what_the_api_lets_change():
         if isinstance(field.json_schema_extra, dict) and "x-change" in field.json_schema_extra
     }
 
-    assert changing == {"population.generations": "may only grow", "population.stopping": "any time"}
+    assert changing == {
+        "population.generations": "may only grow",
+        "population.stopping": "for the next attempt",
+    }
     assert {f"population.{name}" for name in output_folder.MAY_CHANGE} == set(changing)
     assert set(output_folder.MAY_CHANGE) < {field.alias for field in PopulationSpec.model_fields.values()}
 
@@ -232,7 +235,7 @@ class TestFinished:
 
         assert result.exit_code == 5
         assert "with its last checkpoints, to go on to 6" in result.stderr
-        assert "give the former number to keep its results, or another output.uri" in result.stderr
+        assert "its results stay as they are: give the former number or" in result.stderr
         assert everything_in(tmp_path / "out") == before
 
     def test_another_recording_is_refused_before_anything_is_touched(self, invoke, run, change, tmp_path):

@@ -341,6 +341,20 @@ def test_a_budget_of_a_run_that_is_all_trained_keeps_nobody_from_writing_results
     assert world.status.phase is Phase.SUCCEEDED
 
 
+def test_a_complete_run_without_budget_for_more_starts_no_driver_that_unmarks_its_results(
+    make_world, simulator
+):
+    world = make_world("Succeeded")
+    world.change(budget=world.run.spec.budget.model_copy(update={"max_cost": "0.01"}))
+    world.ask_for(50)
+
+    simulator.settle(world, simulator.Operator(world))
+
+    assert condition(world, "Suspended").reason is Reason.BUDGET_EXCEEDED
+    assert world.folder.results
+    assert world.status.attempt == 1
+
+
 def test_a_suspended_run_over_its_budget_stays_suspended_when_the_user_lets_it_go_on(
     make_world, train, simulator
 ):

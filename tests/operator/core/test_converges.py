@@ -48,6 +48,7 @@ WISHES = (
     "suspend",
     "resume",
     "more workers",
+    "more generations",
     "later deadline",
     "more time for machines",
     "schedule as at first",
@@ -116,6 +117,8 @@ def do(world, operator, what):
             world.change(schedule=world.run.spec.schedule.model_copy(update=longer))
         case "schedule as at first":
             world.change(schedule=world.first_schedule)
+        case "more generations":
+            world.ask_for(min(world.run.spec.population.generations + 1, 6))
         case "delete":
             world.delete()
 
@@ -167,8 +170,9 @@ def test_any_faults_end_in_a_complete_run(simulator, patient, terms, chosen):
     finish(simulator, world, operator)
 
     assert world.status.phase is Phase.SUCCEEDED, world.status
-    assert len(world.folder.manifest.generations) == 3
-    assert world.status.progress.summary == "3/3"
+    asked = world.run.spec.population.generations
+    assert len(world.folder.manifest.generations) == asked
+    assert world.status.progress.summary == f"{asked}/{asked}"
     before = len(world.done)
     operator.turn()
     assert world.done[before:] == []
@@ -314,7 +318,7 @@ def test_two_operators_at_once_come_to_the_same_end(simulator, patient, terms, c
     finish(simulator, world, operators[0])
 
     assert world.status.phase is Phase.SUCCEEDED
-    assert len(world.folder.manifest.generations) == 3
+    assert len(world.folder.manifest.generations) == world.run.spec.population.generations
 
 
 # The first dies after its lease, is suspended, and goes on while the second means to take the lease.

@@ -671,6 +671,82 @@ def test_a_terminal_status_stays_although_the_spec_changes(make_world, decide):
     assert status.phase is Phase.SUCCEEDED
 
 
+def test_more_generations_asked_for_while_it_trains_are_trained_by_another_attempt(make_world, simulator):
+    world = make_world("Running")
+    operator = simulator.Operator(world)
+    world.ask_for(5)
+    operator.turn()
+    assert world.status.progress.summary == "0/5"
+    seen = set()
+    for _ in range(60):
+        operator.turn()
+        world.kuberay_step()
+        world.driver_step()
+        world.pass_time(20)
+        seen.add((world.status.phase, world.status.progress.generation))
+
+    assert {done for phase, done in seen if phase is Phase.SUCCEEDED} == {5}  # nobody waits in vain
+    assert world.status.phase is Phase.SUCCEEDED
+    assert [entry.end_reason for entry in world.status.attempts] == [Reason.SUCCEEDED] * 2
+    assert world.status.failed_attempts == 0
+    assert world.folder.manifest.generations_asked == 5
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_a_complete_run_goes_further_however_late_it_is_asked_to(
+    make_world, decide, told, simulator, suspended
+):
+    world = make_world("Succeeded", schedule={"deadline": "2h"})
+    operator = simulator.Operator(world)
+    world.pass_time(500_000)
+    operator.turn()
+    world.ask_for(5)
+    world.change(suspend=suspended)
+
+    doings, world.status = decide(world.observed())
+    assert doings == [DeleteRayJob("reach-a01", "job-1", "attempt 1 is over (Succeeded)")]
+    assert told(world.status, ConditionType.COMPLETE)[0] == "False"  # before anything follows from it
+    assert world.status.completion_time is None
+
+    if suspended:
+        simulator.settle(world, operator)
+        assert (world.status.phase, world.status.attempt) == (Phase.SUSPENDED, 1)
+        world.change(suspend=False)
+    simulator.settle(world, operator)
+    assert world.status.phase is Phase.SUCCEEDED
+    assert world.status.progress.summary == "5/5"
+    assert world.status.paused_seconds >= 500_000
+    succeeded = {a.name for a in world.done if getattr(a, "reason", "") == "Succeeded"}
+    assert len(succeeded) == 2  # each end is told
+
+
+def test_a_run_that_ended_by_its_own_rule_stays_complete_and_says_so(make_world, decide, told):
+    world = make_world("Succeeded")
+    world._write(stop_reason="nothing improved", generations_asked=50)
+    world.ask_for(60)
+
+    doings, status = decide(world.observed())
+
+    assert doings == []
+    assert told(status, ConditionType.COMPLETE) == ("True", Reason.SUCCEEDED)
+    assert status.message.startswith(
+        "complete (nothing improved; that 60 generations are asked for by now changes nothing); results in "
+    )
+
+
+def test_whether_a_run_goes_further_is_not_decided_while_its_folder_cannot_be_read(make_world, decide, told):
+    world = make_world("Succeeded")
+    world.ask_for(5)
+    world.store_up = False
+    assert decide(world.observed())[1].phase is Phase.SUCCEEDED  # nobody can tell that it goes further
+
+    world.store_up = True
+    _, world.status = decide(world.observed())
+    world.store_up = False
+    _, status = decide(world.observed())
+    assert told(status, ConditionType.COMPLETE)[0] == "False"  # and it does not flicker
+
+
 def test_a_lost_status_is_made_anew_from_what_is_there(make_world, decide, simulator):
     world = make_world("Succeeded")
     before, world.status = world.status, RunStatus()
