@@ -41,8 +41,9 @@ CONTROLLERS = (
     "ttl-after-finished-controller",
 )
 
-# Memory for processor time: the collector of garbage runs when there is five times as much as is in use.
-_GO = {"GOGC": "400"}
+# Memory for processor time: the collector of garbage runs when there is five times as much as is in use, and
+# more often from some point on: four API servers at once would else take 3 GB each.
+_GO = {"GOGC": "400", "GOMEMLIMIT": "1500MiB"}
 
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
