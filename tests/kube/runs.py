@@ -8,6 +8,8 @@ from kubernetes import client
 from autolfads_spec.manifest import Manifest
 from autolfads_spec.store import open_store
 
+GENERATIONS = 4
+
 
 class Run:
     """An AutoLFADSRun in the cluster, and its folder."""
@@ -29,6 +31,7 @@ class Run:
                 "data": {"uri": "gs://elsewhere/reach.mat"},
                 "output": {"uri": self.address},
                 "compute": {"accelerator": {"type": "None"}, "workers": {"desired": 2}},
+                "population": {"size": 4, "generations": GENERATIONS},
                 **spec,
             },
         }
@@ -74,7 +77,7 @@ class Run:
             run=self.name,
             fingerprint="f" * 64,
             cohorts=((0, 1), (2, 3)),
-            generations_asked=4,
+            generations_asked=GENERATIONS,
             attempt=1,
             driver_epoch=1,
             driver="head:1",

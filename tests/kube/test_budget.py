@@ -61,7 +61,7 @@ def trains(run, nodes, price_table, start, eventually):
             "provisioning": "SpotThenOnDemand",
             "head": {"cpu": "100m", "memory": "512Mi"},
         }
-        run.apply(compute=compute, population={"size": 2}, **spec)
+        run.apply(compute=compute, population={"size": 2, "generations": 4}, **spec)
         eventually(run.is_started)
         run.drive()
         eventually(lambda: node(run) is not None, seconds=60)
