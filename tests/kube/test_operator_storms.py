@@ -14,18 +14,20 @@ import time
 from pathlib import Path
 
 import pytest
+from kubernetes import client
 
 from autolfads_spec.attempt import AttemptEnd, EndClass, Wish
-from autolfads_spec.manifest import BestMember, Lease, Manifest
+from autolfads_spec.manifest import BestMember, CommittedGeneration, Lease, Manifest, StoredFile
 from gcs.conftest import refusal
 from kube.operator_process import OperatorProcess
-from kube.runs import Run
+from kube.runs import GENERATIONS, Run
 from kube.storage import SOCKETS
 from kube.test_operator_watches import compact
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(600), SOCKETS]
 
 HOUR = 3600
+LONG_AGO = "2026-01-01T00:00:00+00:00"
 MANY = 200
 # After so long a driver is silent; the one of a test shares its processor with three other tests.
 STALE_SECONDS = 30
@@ -291,6 +293,36 @@ def test_a_population_that_diverged_fails_the_run_and_keeps_its_best_model(run, 
     assert (run.status["best"]["generation"], run.status["best"]["member"]) == (1, 3)
     assert run.status["progress"]["summary"] == "2/4"
     assert run.store.read("checkpoints/best.npz").content == b"weights"
+
+
+# More generations of a run that is complete.
+
+
+def test_a_complete_run_goes_further_once_more_generations_are_asked_for(cluster, run, start, eventually):
+    start()
+    run.apply()
+    eventually(run.is_started)
+    run.drive(generation=GENERATIONS - 1)
+    record = StoredFile(name="generations/000000.json", bytes=1, sha256="0" * 64)
+    committed = [
+        CommittedGeneration(
+            generation=number, record=record, seconds=1, commit_seconds=1, committed_at=LONG_AGO
+        )
+        for number in range(GENERATIONS)
+    ]
+    beat(run, generations=tuple(committed), stop_reason="all generations are done")
+    run.store.write("results.json", b"{}")
+    end(run, EndClass.OK, "done", generation=GENERATIONS - 1)
+    fail(run)
+    eventually(lambda: run.condition("Complete").get("status") == "True", seconds=60)
+
+    run.apply(population={"size": 4, "generations": GENERATIONS + 2})
+    eventually(lambda: run.is_started(attempt=2), seconds=60)
+    assert run.condition("Complete")["status"] == "False"
+    assert run.status["progress"]["summary"] == f"{GENERATIONS}/{GENERATIONS + 2}"
+    assert ends_of(run)[0] == "Succeeded"
+    asked = client.CoreV1Api(cluster.client()).read_namespaced_config_map("reach-a02", run.namespace).data
+    assert f"generations: {GENERATIONS + 2}" in "".join(asked.values())
 
 
 # Clocks that jump, and an operator that was away.
