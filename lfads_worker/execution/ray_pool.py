@@ -169,22 +169,38 @@ class RayPool(CohortPool):
         try:
             place = worker.greet()
         except RayError as error:
-            # Beside workers that train it is most often a machine that was taken away again.
-            self._failed_starts = 0 if self._there else self._failed_starts + 1
+            # In a cluster, beside workers that train, it is most often a machine that was taken away again.
+            self._failed_starts = 0 if self._there and self._joins else self._failed_starts + 1
             if self._failed_starts >= MOST_FAILED_STARTS:
-                raise never_starts(
-                    self._device,
-                    self._failed_starts,
-                    first_line(error),
-                    self._loss(worker, error),
-                    self._more_memory,
-                ) from error
+                self._give_up(worker, error)
+                return
             logger.warning("a worker ended while it started (%s); it is started again", first_line(error))
             self._replace(worker)
             return
         self._failed_starts = 0
         if self._joins:
             logger.info("a worker has come, on %s: %d of %s", place.host, len(self._there), self._wanted)
+
+    def _give_up(self, worker: Worker, error: RayError) -> None:
+        """Does without a worker that does not start: for good, or as long as others train.
+
+        Raises:
+          DeviceError: if there is no other one.
+        """
+        starts, self._failed_starts = self._failed_starts, 0
+        if not self._there:
+            loss = self._loss(worker, error)
+            raise never_starts(self._device, starts, first_line(error), loss, self._more_memory) from error
+        worker.end()
+        self._workers.remove(worker)
+        left = len(self._workers)
+        logger.warning(
+            "a worker ended while it started, %d times (%s); the run goes on with %d worker%s",
+            starts,
+            first_line(error),
+            left,
+            "s" if left > 1 else "",
+        )
 
     def _tell_of_waiting(self) -> None:
         now = time.monotonic()

@@ -312,6 +312,16 @@ def test_machines_lost_while_workers_start_on_them_end_nothing_as_long_as_one_tr
     assert "a worker ended while it started (taken away); it is started again" in caplog.text
 
 
+def test_one_machine_does_without_a_worker_that_never_starts_beside_another(open_pool, caplog):
+    script = Script(start=lambda number: OUT_OF_MEMORY if number > 0 else None)
+
+    with open_pool(script, workers=2) as pool:
+        assert len(list(pool.train(tasks(30), ignore))) == 30
+    assert script.started <= 2 + ray_pool.MOST_FAILED_STARTS
+    assert "a worker ended while it started, 3 times" in caplog.text
+    assert "the run goes on with 1 worker" in caplog.text
+
+
 @pytest.mark.parametrize("error", MACHINE_LOST + PROCESS_LOST, ids=name)
 def test_averages_whose_worker_is_lost_are_asked_of_another_one(open_pool, caplog, error):
     script = Script(averages=lambda number: error if number == 0 else None)
