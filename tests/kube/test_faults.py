@@ -22,7 +22,7 @@ from autolfads_spec.store import open_store
 from kube.lorenz import Lorenz
 from kube.nodes.node import start_node
 from kube.operator_process import unable_to_write_status
-from kube.storage import SOCKETS
+from kube.storage import RECORD, SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -346,5 +346,8 @@ def test_a_head_that_lives_on_unreachable_writes_nothing_more_once_it_is_refused
     old = [write for write in storage.writes if write.client.startswith(subnet)]
     refused = [write for write in old if write.status == 412 and write.name.endswith("manifest.json")]
     assert refused
-    # What was on its way when it was cut off may arrive long after its process has ended, and is refused.
-    assert {write.status for write in old if write.at >= refused[0].at} == {412}
+    # The one request that was on its way beside the heartbeat may arrive long after its process has ended. If
+    # it is not refused too, it is for a file to which no manifest points.
+    late = [write.name for write in old if write.at >= refused[0].at and write.status != 412]
+    assert len(late) <= 1, late
+    assert all("attempt_01-" in name or RECORD.search(name) for name in late if name), late
