@@ -68,8 +68,9 @@ def _never_began(situation: Situation) -> Ending | None:
                 "begun: something in it has ended, most often for want of memory (spec.compute.head.memory)",
             )
     if began is None:
-        # Until Ray tells when it started the driver, KubeRay's own deadline for machines counts too.
-        began = job.created
+        # Until Ray tells when it started the driver, KubeRay's own deadline for machines counts too; both
+        # from when KubeRay began, which is long after the RayJob was made where that waited in a queue.
+        began = job.started or job.created
         allowed += seconds(situation.spec.schedule.provisioning_timeout)
     if _listened(situation, times.seconds_since(began, situation.now)) <= allowed:
         return None

@@ -53,6 +53,16 @@ def test_no_driver_is_silent_for_longer_than_it_was_listened_to(make_world, stag
     assert (found.reason if found else None) is reason
 
 
+def test_a_run_that_waited_in_a_queue_has_all_its_time_once_it_is_let_in(make_world):
+    world = make_world("Validating")
+    observed = world.observed()
+    let_in = observed.now + timedelta(hours=9)
+    jobs = tuple(dataclasses.replace(job, job_started=None, started=let_in) for job in observed.ray_jobs)
+
+    assert watchdog.found_dead(after(world, 9 * 3600 + 60, ray_jobs=jobs)) is None
+    assert watchdog.found_dead(after(world, 11 * 3600, ray_jobs=jobs)).reason is Reason.DRIVER_STALLED
+
+
 @pytest.mark.parametrize(
     ("why", "reason"),
     [("OOMKilled", Reason.HEAD_OUT_OF_MEMORY), ("CrashLoopBackOff", Reason.HEAD_LOST), ("Error", None)],
