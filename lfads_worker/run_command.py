@@ -118,7 +118,6 @@ def _carry_out(
         session.show([_finished(run)])
         return
     # Before the folder is changed: what is refused is left as it was.
-    require_same_recording(run, output)
     require_recording_of(output.store, run, prepared.data.fingerprint)
     output_folder.claim(run, output)
     log_file = stack.enter_context(output_folder.log_kept(output))
