@@ -156,20 +156,19 @@ def decide(
             f"which makes the {ORDINALS[2 - axis]} axis trials; set data.layout to say which it is"
         )
     by_convention = f"{IN_WORDS[convention]}, the convention of {kind}"
+    decisive = [item for item in evidence if item.fits == {axis}]
+    confirmed = f"{by_convention}; confirmed: "
+    if any(item.tells_time for item in decisive):
+        return Orientation(convention, confirmed + decisive[0].sentence, True)
     plain, certain = spreads(array)
     neurons_axis = 2 - axis
-    decisive = [item for item in evidence if item.fits == {axis}]
-    if not any(item.tells_time for item in decisive):
-        others = [1] if decisive else [1, axis]
-        suspect = max(others, key=lambda other: certain[other])
-        if certain[suspect] > SUSPICIOUS_RATIO * plain[neurons_axis] + SUSPICIOUS_FLOOR:
-            raise _refused(name, array, convention, kind, suspect)
+    suspect = max([1] if decisive else [1, axis], key=lambda other: certain[other])
+    if certain[suspect] > SUSPICIOUS_RATIO * plain[neurons_axis] + SUSPICIOUS_FLOOR:
+        raise _refused(name, array, convention, kind, suspect)
     if decisive:
-        return Orientation(convention, f"{by_convention}; confirmed: {decisive[0].sentence}", True)
+        return Orientation(convention, confirmed + decisive[0].sentence, True)
     if certain[neurons_axis] > SUSPICIOUS_RATIO * max(plain[1], plain[axis]) + SUSPICIOUS_FLOOR:
-        return Orientation(
-            convention, f"{by_convention}; confirmed: only that axis varies in rate like neurons do", True
-        )
+        return Orientation(convention, confirmed + "only that axis varies in rate like neurons do", True)
     return Orientation(convention, f"{by_convention}; nothing in the file confirms it", False)
 
 
