@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from autolfads_spec.block import LARGEST_SEED, Block, Rule, wanted
 
-BUCKET_SCHEME = "gs:"
+# With or without its slashes: gs:/lab is a slip, and no folder.
+GS_SCHEME = "gs:"
 # Three to 222 characters: a bucket's name, with dots for the domain-named ones.
 GS_ADDRESS = r"^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/.+$"
 ADDRESS_PHRASE = "gs://bucket/path, or a path of this machine"
@@ -20,7 +21,7 @@ WHOLE_MULTIPLE_TOLERANCE = 1e-6
 
 def address_problem(uri: str) -> str | None:
     """The sentence for an address that is neither in Cloud Storage nor a path; None when it is one."""
-    in_bucket = uri.startswith(BUCKET_SCHEME)
+    in_bucket = uri.startswith(GS_SCHEME)
     if re.fullmatch(GS_ADDRESS, uri) or not (in_bucket or "://" in uri):
         return None
     if uri.startswith("file://"):
@@ -38,7 +39,7 @@ def address_rule(field: str = "uri") -> Rule:
     """Cloud Storage or a plain path: nothing else can be read."""
     return Rule(
         (field,),
-        f"!(self.{field}.contains('://') || self.{field}.startsWith('{BUCKET_SCHEME}')) "
+        f"!(self.{field}.contains('://') || self.{field}.startsWith('{GS_SCHEME}')) "
         f"|| self.{field}.matches('{GS_ADDRESS}')",
         f"{field}: wanted gs://bucket/path, with a bucket's name of lower-case letters, digits, dots, "
         "dashes and underscores, or a path without a scheme",

@@ -154,13 +154,14 @@ def _syntax_sentence(error: yaml.MarkedYAMLError, source: str) -> str:
     mark = error.context_mark if is_open else error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "an unknown place"
     found = (error.problem or "something else").replace("\n", " ")
-    cure = (
-        "use blanks, never tabs, to indent"
-        if "\\t" in found
-        else "check the quote that begins there"
-        if is_open
-        else "check the indentation, colons (with a blank after each) and quotes there and on the line above"
-    )
+    if "\\t" in found:
+        cure = "use blanks, never tabs, to indent"
+    elif is_open:
+        cure = "check the quote that begins there"
+    else:
+        cure = (
+            "check the indentation, colons (with a blank after each) and quotes there and on the line above"
+        )
     return f"{source}: wanted YAML, found at {place}: {found}; {cure}"
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at the workers: short enough for a bar that moves, long enough to cost nothing.
 POLL_SECONDS = 0.5
-# A process that cannot be started this often in a row, while no other one is there, never will.
+# A process that cannot be started this often in a row never will.
 MOST_FAILED_STARTS = 3
 # Seconds without any worker after which it is said what is being waited for, again and again. On a cluster
 # that is no surprise, because machines come one by one; on one machine something may be wrong.

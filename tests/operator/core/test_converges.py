@@ -123,6 +123,13 @@ def do(world, operator, what):
             world.delete()
 
 
+def do_all(simulator, world, operator, chosen):
+    """One step after the other, none of which may break what always holds."""
+    for what in chosen:
+        do(world, operator, what)
+        simulator.check(world)
+
+
 # Hypothesis draws lists of five from an empty least size; it takes more than that to get anywhere.
 LEAST, MOST = 40, 200
 
@@ -164,9 +171,7 @@ def test_any_faults_end_in_a_complete_run(simulator, patient, terms, chosen):
     world = simulator.World(patient, terms)
     operator = simulator.Operator(world)
 
-    for what in chosen:
-        do(world, operator, what)
-        simulator.check(world)
+    do_all(simulator, world, operator, chosen)
     finish(simulator, world, operator)
 
     assert world.status.phase is Phase.SUCCEEDED, world.status
@@ -194,9 +199,7 @@ def test_a_driver_that_wakes_when_another_has_taken_its_place_does_nothing(simul
     world = simulator.World(patient, terms, generations=100)
     operator = simulator.Operator(world)
 
-    for what in chosen:
-        do(world, operator, what)
-        simulator.check(world)
+    do_all(simulator, world, operator, chosen)
     finish(simulator, world, operator)
     world.wake()
     world.driver_step()
@@ -223,9 +226,7 @@ def test_no_deadline_ends_anything_before_it_has_passed(simulator, make_run, ter
     world = simulator.World(run, terms, generations=100)
     operator = simulator.Operator(world)
 
-    for what in chosen:
-        do(world, operator, what)
-        simulator.check(world)
+    do_all(simulator, world, operator, chosen)
     finish(simulator, world, operator)
 
     if world.status.phase is not Phase.SUCCEEDED:
@@ -239,9 +240,7 @@ def test_deletion_always_ends_and_leaves_nothing_but_results(simulator, patient,
     world = simulator.World(patient, terms)
     operator = simulator.Operator(world)
 
-    for what in chosen:
-        do(world, operator, what)
-        simulator.check(world)
+    do_all(simulator, world, operator, chosen)
     committed = list(world.commits)
     world.delete()
     if forced:
@@ -275,9 +274,7 @@ def test_deletion_ends_even_when_nothing_else_works(simulator, patient, terms, c
 def test_a_paused_run_has_no_machines_and_goes_on_afterwards(simulator, patient, terms, chosen):
     world = simulator.World(patient, terms)
     operator = simulator.Operator(world)
-    for what in chosen:
-        do(world, operator, what)
-        simulator.check(world)
+    do_all(simulator, world, operator, chosen)
 
     world.change(suspend=True)
     simulator.settle(world, operator)
@@ -412,9 +409,7 @@ def test_a_role_that_is_missing_for_hours_costs_no_attempt(simulator, make_run, 
 def test_what_the_user_must_mend_is_not_tried_again(simulator, patient, terms, chosen, end):
     world = simulator.World(patient, terms)
     operator = simulator.Operator(world)
-    for what in chosen:
-        do(world, operator, what)
-        simulator.check(world)
+    do_all(simulator, world, operator, chosen)
     world.store_up, world.lacks = True, None
     if world.folder.results:
         return
