@@ -25,7 +25,7 @@ from autolfads_operator.api import KubeApi
 from autolfads_operator.cache import Cache
 from autolfads_operator.cloud_side import CloudSide
 from autolfads_operator.errors import OperatorError
-from autolfads_operator.kinds import RUNS
+from autolfads_operator.kinds import RUNS, Kind
 from autolfads_operator.leadership import Leadership, LeadershipLostError
 from autolfads_operator.metrics import Metrics
 from autolfads_operator.observe import Observer
@@ -165,12 +165,13 @@ class Process:
             pause_seconds = min(30.0, 2 * pause_seconds)
 
     async def _compare_for_ever(self) -> None:
-        pause_seconds = float(FIRST_COMPARE_SECONDS)
+        pause_seconds, unserved = float(FIRST_COMPARE_SECONDS), set[Kind]()
         while True:
             await asyncio.sleep(pause_seconds)
             pause_seconds = self.settings.resync_seconds
             try:
-                await listing.compare(self.api, self.cache, self.reconciler, self.settings.namespaces)
+                namespaces = self.settings.namespaces
+                await listing.compare(self.api, self.cache, self.reconciler, namespaces, unserved)
             except OperatorError as error:
                 logger.warning("lists not compared: %s", error)
 

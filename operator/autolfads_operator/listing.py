@@ -5,7 +5,6 @@ list can tell.
 """
 
 import logging
-from collections.abc import Awaitable
 
 from autolfads_operator.api import KubeApi, NotServedError
 from autolfads_operator.cache import KINDS, Cache
@@ -20,7 +19,7 @@ async def fill(api: KubeApi, cache: Cache, reconciler: Reconciler, namespaces: t
     """Everything that is there, what was made for runs before the runs: their first look sees all of it."""
     for kind in (*KINDS, RUNS):
         for namespace in namespaces or (None,):
-            for thing in await _seen(kind, api.list_all(kind, namespace, _labels(kind))):
+            for thing in await _there(api, kind, namespace):
                 cache.put(kind, thing)
     for uid in cache.uids(RUNS):
         entry = cache.run(uid)
@@ -29,14 +28,36 @@ async def fill(api: KubeApi, cache: Cache, reconciler: Reconciler, namespaces: t
     logger.info("%d objects seen, %d of them runs", len(cache), len(cache.uids(RUNS)))
 
 
-async def compare(api: KubeApi, cache: Cache, reconciler: Reconciler, namespaces: tuple[str, ...]) -> int:
-    """Drop what is gone without a watch having told; how many objects that were."""
+async def compare(
+    api: KubeApi,
+    cache: Cache,
+    reconciler: Reconciler,
+    namespaces: tuple[str, ...],
+    unserved: set[Kind],
+) -> int:
+    """Drop what is gone without a watch having told; how many objects that were.
+
+    An API server that has just started may serve a kind of KubeRay's a moment late, and what is dropped does
+    not come back: such objects are taken for gone when their kind is not served twice in a row. `unserved`
+    holds the kinds that were not served the last time, and is brought up to date here.
+
+    Raises:
+      NotServedError: runs are not served. Taken for the end of all runs it would end their loops.
+    """
     dropped = 0
     for kind in (*KINDS, RUNS):
         before = cache.uids(kind)
-        listed: list[Object] = []
-        for namespace in namespaces or (None,):
-            listed += await _seen(kind, api.list_names(kind, namespace, _labels(kind)))
+        try:
+            listed = await _names(api, kind, namespaces)
+        except NotServedError:
+            if kind == RUNS:
+                raise
+            if kind not in unserved:
+                unserved.add(kind)
+                continue
+            listed = []
+        else:
+            unserved.discard(kind)
         for entry in cache.retain(before, (thing["metadata"]["uid"] for thing in listed)):
             dropped += 1
             logger.warning("%s %s/%s is gone, and no watch told", kind.kind, entry.namespace, entry.name)
@@ -44,17 +65,19 @@ async def compare(api: KubeApi, cache: Cache, reconciler: Reconciler, namespaces
     return dropped
 
 
-async def _seen(kind: Kind, asked: Awaitable[list[Object]]) -> list[Object]:
-    """What a list shows; nothing where there is no KubeRay.
+async def _names(api: KubeApi, kind: Kind, namespaces: tuple[str, ...]) -> list[Object]:
+    found = [await api.list_names(kind, namespace, _labels(kind)) for namespace in namespaces or (None,)]
+    return [thing for things in found for thing in things]
 
-    That runs are not served for a moment is no answer: taken for the end of all runs it would end their
-    loops, and a run that is gone once does not come back.
+
+async def _there(api: KubeApi, kind: Kind, namespace: str | None) -> list[Object]:
+    """Objects of a kind; none where there is no KubeRay.
 
     Raises:
-      NotServedError: where runs are not served.
+      NotServedError: runs are not served.
     """
     try:
-        return await asked
+        return await api.list_all(kind, namespace, _labels(kind))
     except NotServedError:
         if kind == RUNS:
             raise
