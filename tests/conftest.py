@@ -11,8 +11,10 @@ import urllib.request
 import uuid
 from pathlib import Path
 
-# Before TensorFlow is imported: one thread, so that bits do not depend on the machine, and no greetings.
+# Before TensorFlow is imported, as in a run: one thread, so that bits do not depend on the machine, no
+# greetings, and no Keras.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; tests share their machine
