@@ -95,6 +95,10 @@ _SAID_BY_KUBERAY = {
 # which nobody sends but the kernel when it is full.
 _KILLED = re.compile(r"node running low on memory|failed with exit code (-9|137)\b")
 
+# Ray's words for the death of a process of its own that the driver lives under. A kernel whose memory is full
+# may choose that one.
+_RAY_DIED = "Job supervisor actor died"
+
 # Ray's words for a driver that ended with `autolfads`' exit code for a role or credentials that are missing:
 # one that may not write the output folder cannot leave a word there. In the lines of its log that Ray adds,
 # who lacks which permission.
@@ -179,6 +183,8 @@ def _post_mortem(situation: Situation, job: RayJob) -> Ending:
         return _denied(situation, message)
     if found is Reason.HEAD_LOST:
         return Ending(found, f"Ray's head did not answer any more ({told})")
+    if found is Reason.DRIVER_FAILED and message.startswith(_RAY_DIED):
+        return Ending(Reason.HEAD_LOST, f"a process of Ray's died on the head ({told})")
     if found is Reason.DRIVER_FAILED and situation.rival is not None:
         return Ending(found, f"the driver has lost {situation.spec.output.uri} to {situation.rival}")
     storage = situation.condition(ConditionType.STORAGE_WRITABLE)

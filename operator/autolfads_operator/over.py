@@ -79,6 +79,12 @@ def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:
         return None
     newest = situation.last
     is_new = newest is None or newest.end_reason is None
+    earlier = [entry.end_reason for entry in situation.history if entry.end_reason is not None]
+    ends = [*earlier, ending.reason] if is_new else earlier
+    # That a head was lost says nothing of its memory, for or against.
+    same = [reason for reason in ends if reason != Reason.HEAD_LOST]
+    if same[-SAME_ENDS:] == [Reason.HEAD_OUT_OF_MEMORY] * SAME_ENDS:
+        return told_failed(Told("True", Reason.HEAD_OUT_OF_MEMORY, ending.message))
     failures = status.failed_attempts(situation, ending if is_new else None)
     allowed = situation.spec.retry.max_attempts
     if failures >= allowed:
@@ -87,12 +93,6 @@ def _end_of_run(situation: Situation, ending: Ending) -> Verdict | None:
             f"one: {ending.message}"
         )
         return told_failed(Told("True", Reason.ATTEMPTS_EXHAUSTED, message))
-    earlier = [entry.end_reason for entry in situation.history if entry.end_reason is not None]
-    ends = [*earlier, ending.reason] if is_new else earlier
-    # That a head was lost says nothing of its memory, for or against.
-    same = [reason for reason in ends if reason != Reason.HEAD_LOST]
-    if same[-SAME_ENDS:] == [Reason.HEAD_OUT_OF_MEMORY] * SAME_ENDS:
-        return told_failed(Told("True", Reason.HEAD_OUT_OF_MEMORY, ending.message))
     return None
 
 

@@ -188,6 +188,17 @@ def test_a_driver_that_was_killed_for_memory_in_a_head_that_lives_ran_out_of_it_
     assert "raise spec.compute.head.memory" in found.message
 
 
+def test_a_process_of_rays_that_died_in_a_head_that_lives_is_no_failure_of_the_driver(ended):
+    message = (
+        "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name"
+    )
+
+    found = endings.ended_by_itself(ended(reason="AppFailed", message=message, **FAILED))
+
+    assert found.reason is Reason.HEAD_LOST
+    assert "The actor died unexpectedly" in found.message
+
+
 @pytest.mark.parametrize(
     ("pod", "reason", "part"),
     [
