@@ -9,7 +9,6 @@ from lfads_worker.execution.environment import (
     prepare_this_process,
     training_environment,
     unheard,
-    xla_flags_for_gpus,
 )
 
 
