@@ -102,7 +102,7 @@ def small_run(tmp_path_factory, autolfads, example):
             **{"generatorUnits": 10, "factors": 4},
         },
         training={"batchSize": 10, "klRamp": {"epochs": 2}, "l2Ramp": {"epochs": 2}},
-        population={"size": 4, "generations": GENERATIONS, "epochsPerGeneration": 200},
+        population={"size": 4, "generations": GENERATIONS, "epochsPerGeneration": 50},
         compute={"accelerator": {"type": "None"}, "workers": {"desired": 2, "min": 1}},
     )
     (made / "run.yaml").write_text(yaml.safe_dump(run))
