@@ -22,7 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; 
 import pytest
 from hypothesis import settings
 
-from compiled import keep_programs
+from compiled import forget_the_oldest, keep_programs
 
 keep_programs()
 
@@ -76,6 +76,11 @@ def _company(item):
     if place[0] == "end_to_end" and item.path.name in SMALL:
         return "end_to_end/small"
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput"):  # once, not by each process of xdist
+        forget_the_oldest()
 
 
 @pytest.fixture(scope="session")

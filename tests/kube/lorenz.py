@@ -11,9 +11,10 @@
     lorenz.differing(results)    names of results that are not as expected
     undisturbed(**population)    results of the run on this machine, in one process
 
-Beyond that it is a `kube.runs.Run`. Four members in two cohorts, and four generations of a second or so;
-no report, which takes longer than all of them, unless a test asks for it.
-A test that asks for `storage` too has it go through that proxy.
+Beyond that it is a `kube.runs.Run`. Four members in two cohorts, and generations of an instant; no report,
+which takes longer than all of them, unless a test asks for it.
+A test that asks for `storage` too has it go through that proxy, which can make generations as long as it
+wants: machines that wait cost nothing.
 """
 
 import json
@@ -26,6 +27,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import session
 from autolfads_spec.manifest import GenerationRecord, Manifest
 from autolfads_spec.store import open_store
 from compiled import flags
@@ -45,7 +47,7 @@ SPEC = {
     },
     # No ramps, so that all generations are of the same length and one program is compiled.
     "training": {"batchSize": 10, "klRamp": {"epochs": 0}, "l2Ramp": {"epochs": 0}},
-    "population": {"size": 4, "generations": 4, "epochsPerGeneration": 400, "seed": 1},
+    "population": {"size": 4, "generations": 4, "epochsPerGeneration": 10, "seed": 1},
     "compute": {
         "accelerator": {"type": "None"},
         "workers": {"desired": 2},
@@ -53,6 +55,8 @@ SPEC = {
         "head": {"cpu": "100m", "memory": "2Gi"},
     },
 }
+# Of runs to which faults happen, one after the other: they last for as long as their bucket is slow.
+LASTING = {"generations": 60, "stopping": {"patience": 60}}
 # What a run is for, none of it measured, none of it with the run's name in it.
 RESULTS = ("best/weights.npz", "population.csv", "hyperparameters.csv", "decisions.csv")
 ROW = re.compile(r"^\S+ +([A-Z][a-z]+) +(\d+/\d+) ")
@@ -74,10 +78,14 @@ def autolfads(*words):
 
 
 def local_run(folder, recording, **blocks):
-    """Results of the run in a folder of this machine, in one process."""
-    path, output = folder / "run.yaml", folder / "results"
-    path.write_text(document({"name": "lorenz"}, str(recording), str(output), **blocks))
+    """The run on this machine, in one process; its results are in `results` in the folder."""
+    path = folder / "run.yaml"
+    path.write_text(document({"name": "lorenz"}, str(recording), str(folder / "results"), **blocks))
     autolfads("run", path, "--workers", "0")
+
+
+def results_in(output):
+    """Every file in a folder, by name."""
     files = [found for found in output.rglob("*") if found.is_file()]
     return {found.relative_to(output).as_posix(): found.read_bytes() for found in files}
 
@@ -189,25 +197,26 @@ def worker_node(_running):
 
 
 @pytest.fixture(scope="session")
-def recording(tmp_path_factory):
+def recording():
     """A file of synthesised spikes."""
-    path = tmp_path_factory.mktemp("recording") / "lorenz.h5"
     shape = ("--neurons", "8", "--conditions", "6", "--trials-per-condition", "4", "--bins", "12")
-    autolfads("synthesize", "lorenz", path, *shape)
-    return path
+
+    def make(folder):
+        autolfads("synthesize", "lorenz", folder / "lorenz.h5", *shape)
+
+    return session.made_once("recording", make) / "lorenz.h5"
 
 
 @pytest.fixture(scope="session")
-def undisturbed(recording, tmp_path_factory):
+def undisturbed(recording):
     """`undisturbed(generations=8)`: results of the run on this machine, in one process, without any fault."""
-    known = {}
 
     def results(**population):
-        key = json.dumps(population)
-        if key not in known:
-            folder = tmp_path_factory.mktemp("undisturbed")
-            known[key] = local_run(folder, recording, population=population)
-        return known[key]
+        def make(folder):
+            local_run(folder, recording, population=population)
+
+        words = re.sub(r"\W+", "-", json.dumps(population))
+        return results_in(session.made_once(f"undisturbed{words}", make) / "results")
 
     return results
 

@@ -19,18 +19,15 @@ from kubernetes import client
 
 from autolfads_spec.cost import CostRecord
 from autolfads_spec.store import open_store
-from kube.lorenz import Lorenz
+from kube.lorenz import LASTING, Lorenz
 from kube.nodes.node import start_node
 from kube.operator_process import unable_to_write_status
 from kube.storage import RECORD, SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(2400)]
 
-POPULATION = {"generations": 24, "epochsPerGeneration": 25, "stopping": {"patience": 24}}
 # A generation takes so long to commit; the last ones wait for the faults to be over.
-SECONDS, LAST = 4, 18
-# Of a run that takes a single fault: long enough to be hit in the middle.
-LONG = {"generations": 8}
+SECONDS, LAST = 4, 50
 
 
 @dataclass
@@ -70,7 +67,7 @@ class Trained:
 def operator_is_killed_once_it_has_made_the_ray_job(trained):
     run = trained.run
     with unable_to_write_status(run.cluster):
-        run.apply(population=POPULATION)
+        run.apply(population=LASTING)
         trained.eventually(lambda: "lorenz-a01" in run.ray_jobs(), seconds=60)
         run.operator.kill()
     assert "attempt" not in run.status
@@ -205,7 +202,7 @@ def the_run_is_suspended_twice(trained):
     trained.eventually(lambda: not cost(run).present, seconds=60)
     trained.look()
     used = cost(run)
-    assert 1 <= len(trained.committed) < POPULATION["generations"]
+    assert 1 <= len(trained.committed) < LASTING["generations"]
 
     larger = {"cpu": "150m", "memory": "2100Mi"}
     patch(run, compute={"head": larger})
@@ -256,7 +253,7 @@ def ends_the_same(lorenz, undisturbed, eventually):
 def test_a_run_takes_one_fault_after_the_other(
     subtests, storage, lorenz, undisturbed, eventually, ends_the_same
 ):
-    undisturbed(**POPULATION)
+    undisturbed(**LASTING)
     storage.pace(SECONDS, almost_still_from=LAST)
     trained = Trained(lorenz, eventually, committed=[])
     for fault in FAULTS:
@@ -265,7 +262,7 @@ def test_a_run_takes_one_fault_after_the_other(
             fault(trained)
     storage.hurry()
 
-    ends_the_same(POPULATION, trained.attempt, committed=trained.committed)
+    ends_the_same(LASTING, trained.attempt, committed=trained.committed)
     # The first one, and one for each fault but two, none of which has cost more; but there were two pauses.
     assert len(set(lorenz.drivers())) in (5, 6)
 
@@ -322,7 +319,8 @@ def test_a_head_that_lives_on_unreachable_writes_nothing_more_once_it_is_refused
     patience = {"AUTOLFADS_HEARTBEAT_STALE_SECONDS": "50", "AUTOLFADS_HEARTBEAT_GENERATIONS": "0"}
     lorenz.operator.environment |= patience
     lorenz.operator.start()
-    lorenz.apply(population=LONG)
+    storage.pace(SECONDS, almost_still_from=LAST)
+    lorenz.apply(population=LASTING)
     eventually(lambda: lorenz.generations >= 1, seconds=600)
     committed = lorenz.drivers()
     cut_off(cluster, doomed_node, worker_node)
@@ -338,8 +336,9 @@ def test_a_head_that_lives_on_unreachable_writes_nothing_more_once_it_is_refused
     assert old_drives()
     doomed_node.connect()
     eventually(lambda: not old_drives(), seconds=180)
+    storage.hurry()
 
-    ends_the_same(LONG, 2, committed=committed)
+    ends_the_same(LASTING, 2, committed=committed)
     assert lorenz.status["attempts"][0]["endReason"] == "DriverStalled"
     assert "attempts/01/end.json" not in lorenz.store.names()  # nor has it had a last word
     subnet = doomed_node.address.rpartition(".")[0] + "."

@@ -15,7 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from autolfads_spec.manifest import Lease, Manifest
 from faulty_storage import Faults
 from kube import test_crd
-from kube.lorenz import RESULTS, Lorenz
+from kube.lorenz import LASTING, RESULTS, Lorenz
 from kube.operator_process import kept_running
 from kube.stage import Stage, another_namespace
 from kube.storage import SOCKETS, content
@@ -24,8 +24,7 @@ from kube.wrong_runs import wrong_runs_are_applied
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-POPULATION = {"generations": 60, "epochsPerGeneration": 10, "stopping": {"patience": 60}}
-BLOCKS = {"population": POPULATION, "output": {"report": True}}
+BLOCKS = {"population": LASTING, "output": {"report": True}}
 # A generation takes so long to commit; the last ones wait for the faults to be over.
 SECONDS, LAST = 6, 50
 OUTAGE_SECONDS = 120
@@ -223,7 +222,7 @@ def the_run_ends_the_same(stage, expected):
 
     assert (status["phase"], status["attempt"]) == ("Succeeded", 1), status["message"]
     assert status["nodePool"] == {"lastError": "none that I know of"}
-    assert stage.run.drivers() == [(1, 1)] * POPULATION["generations"]
+    assert stage.run.drivers() == [(1, 1)] * LASTING["generations"]
     assert stage.run.differing(expected) == []
 
 
@@ -277,7 +276,7 @@ def installation(cluster):
 def test_a_run_goes_on_untouched(
     subtests, cluster, storage, lorenz, installation, start, undisturbed, eventually
 ):
-    expected = undisturbed(**POPULATION)
+    expected = undisturbed(**LASTING)
     stage = Stage(cluster, lorenz, storage, installation, start, eventually)
     storage.pace(SECONDS, almost_still_from=LAST)
     lorenz.operator.stop()

@@ -4,6 +4,7 @@ Rows of the list of faults in the design. Nothing is played: the kernel kills, K
 """
 
 import json
+import math
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from autolfads_spec.store import open_store
 from kube.lorenz import autolfads
+from kube.storage import SOCKETS
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -46,14 +48,16 @@ def test_a_head_with_too_little_memory_is_tried_three_times_and_the_field_is_nam
     assert [reason for reason in ends if reason != "HeadLost"] == ["HeadOutOfMemory"] * 3
 
 
+@SOCKETS
 def test_a_recording_that_is_replaced_during_a_pause_fails_the_run_and_costs_nothing_that_was_trained(
-    cluster, lorenz, bucket, tmp_path, eventually
+    cluster, storage, lorenz, bucket, tmp_path, eventually
 ):
     def suspend(wanted):
         spec = json.dumps({"spec": {"suspend": wanted}})
         words = ("patch", "alr", "lorenz", "-n", lorenz.namespace, "--type=merge", "-p", spec)
         cluster.kubectl(*words, actor="user")
 
+    storage.pace(3, almost_still_from=math.inf)
     lorenz.apply(population={"generations": 20})
     eventually(lambda: lorenz.generations >= 1, seconds=600)
     suspend(True)
