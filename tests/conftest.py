@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -92,8 +93,10 @@ def storage_emulator():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    with_us = ("setpriv", "--pdeathsig=KILL", "--") if shutil.which("setpriv") else ()
+    place = ("-scheme", "http", "-host", "127.0.0.1", "-port", str(port))
     process = subprocess.Popen(
-        [program, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)],
+        [*with_us, program, "-backend", "memory", *place],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
