@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name == "test_rights.py")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def monitoring_kinds(_running):
     """Kinds of the Prometheus operator, with the fields that charts must get right."""
     text = {"type": "string"}
@@ -77,11 +77,12 @@ def monitoring_kinds(_running):
         "PrometheusRule": {"groups": {"type": "array", "items": rules}},
     }
     crds = [_crd(kind, spec) for kind, spec in specs.items()]
+    _running.start_missing()
     _running.apply(*crds)
     names = [crd["metadata"]["name"] for crd in crds]
     _running.kubectl("wait", "crd", *names, "--for=condition=Established", "--timeout=60s")
     yield
-    _running.kubectl("delete", "crd", *names)
+    _running.kubectl("delete", "crd", *names, "--wait=false")  # it can take minutes, and nobody needs it
 
 
 def _crd(kind, spec):
