@@ -41,6 +41,8 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
       Two uint32 tensors of the broadcast shape.
     """
     words: tuple[Tensor, Tensor] = _rounds(key, counter)
+    for word in words:
+        word.set_shape(tf.broadcast_static_shape(key[0].shape, counter[0].shape))
     return words
 
 
@@ -57,8 +59,9 @@ def _threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tup
     return x0, x1
 
 
-# Hundreds of operations: a function of its own, so that Python goes through them once for each shape.
-_rounds = tf.function(_threefry, autograph=False)
+# Hundreds of operations: a function of its own and for every shape, so that Python goes through them once.
+_WORDS = (tf.TensorSpec(None, tf.uint32), tf.TensorSpec(None, tf.uint32))
+_rounds = tf.function(_threefry, autograph=False, input_signature=(_WORDS, _WORDS))
 
 
 def member_keys(seed: Tensor, member_ids: Tensor, generation: Tensor) -> tuple[Tensor, Tensor]:
