@@ -217,12 +217,12 @@ def _capacity(situation: Situation) -> Told:
     pools = _pools(situation) if situation.is_live and situation.has_begun else None
     if pools is not None:
         return pools
-    stuck = _unschedulable(situation)
-    if stuck is not None:
-        return Told("False", Reason.UNSCHEDULABLE, f"pod {stuck.name}: {stuck.unschedulable}")
     reason = situation.last.end_reason if situation.last is not None else None
     if not situation.is_live and reason is not None and endings.outcome(reason) is Outcome.NO_MACHINES:
         return Told("False", reason, "machines did not come in time")
+    stuck = _unschedulable(situation)
+    if stuck is not None:
+        return Told("False", Reason.UNSCHEDULABLE, f"pod {stuck.name}: {stuck.unschedulable}")
     if cluster(situation).status == "True":
         return Told("True", Reason.AS_EXPECTED, "the machines are there")
     return Told("Unknown", Reason.UNKNOWN, "nothing is known yet")

@@ -654,6 +654,27 @@ def test_machines_that_never_come_pause_the_run_until_the_user_changes_something
     assert world.status.phase is Phase.SUCCEEDED
 
 
+def test_pods_that_go_after_machines_did_not_come_take_nothing_back_from_that(
+    make_world, simulator, decide, told
+):
+    world = make_world("Provisioning")
+    operator = simulator.Operator(world)
+    world.machines = False
+    waiting = None
+    for _ in range(100):
+        waiting = next((pod for pod in world.observed().pods if pod.unschedulable), waiting)
+        operator.turn()
+        world.kuberay_step()
+        world.driver_step()
+        world.pass_time(30)
+    assert waiting is not None
+    assert world.jobs == {}
+
+    _, status = decide(dataclasses.replace(world.observed(), pods=(waiting,)))
+
+    assert told(status, ConditionType.CAPACITY_AVAILABLE) == ("False", Reason.STOCKOUT)
+
+
 # The end.
 
 
