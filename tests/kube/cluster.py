@@ -119,6 +119,10 @@ class Cluster:
         files = [word for path in (*crds, *roles) for word in ("-f", str(path))]
         # Server-side: KubeRay's are too large for the annotation of a client-side apply.
         self.kubectl("apply", "--server-side", *files)
+        self.wait_for_kinds()
+
+    def wait_for_kinds(self) -> None:
+        """Until every kind that is defined is served; `kubectl wait` fails at one that was just defined."""
         wait_until(self._are_all_kinds_served, seconds=120)
 
     def _are_all_kinds_served(self) -> bool:

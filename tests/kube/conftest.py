@@ -24,6 +24,7 @@
     cluster.add_process(name, program, arguments, is_ready=..., environment={})
                                         one more process, ended with the others; program is a Path or a name
     cluster.remove_process(process)
+    cluster.wait_for_kinds()            every kind that is defined is served
     cluster.binary(name)                Path of kubelet, kubectl, etcd, ...
     eventually(question, seconds=60, pause=0.1)         fixture: first true answer; fails with the last
 

@@ -76,7 +76,7 @@ class Installation:
         files = sorted((build.files("kuberay") / "config/crd/bases").iterdir())
         words = (word for path in files for word in ("-f", str(path)))
         self._cluster.kubectl("apply", "--server-side", *words)
-        self._cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        self._cluster.wait_for_kinds()
         self._cluster.kuberay.start()
 
 

@@ -80,7 +80,7 @@ def monitoring_kinds(_running):
     _running.start_missing()
     _running.apply(*crds)
     names = [crd["metadata"]["name"] for crd in crds]
-    _running.kubectl("wait", "crd", *names, "--for=condition=Established", "--timeout=60s")
+    _running.wait_for_kinds()
     yield
     _running.kubectl("delete", "crd", *names, "--wait=false")  # it can take minutes, and nobody needs it
 
