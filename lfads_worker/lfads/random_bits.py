@@ -41,8 +41,9 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
       Two uint32 tensors of the broadcast shape.
     """
     words: tuple[Tensor, Tensor] = _rounds(key, counter)
+    shape = tf.broadcast_static_shape(key[0].shape, counter[0].shape)
     for word in words:
-        word.set_shape(tf.broadcast_static_shape(key[0].shape, counter[0].shape))
+        word.set_shape(shape)
     return words
 
 

@@ -66,8 +66,11 @@ async def compare(
 
 
 async def _names(api: KubeApi, kind: Kind, namespaces: tuple[str, ...]) -> list[Object]:
-    found = [await api.list_names(kind, namespace, _labels(kind)) for namespace in namespaces or (None,)]
-    return [thing for things in found for thing in things]
+    return [
+        thing
+        for namespace in namespaces or (None,)
+        for thing in await api.list_names(kind, namespace, _labels(kind))
+    ]
 
 
 async def _there(api: KubeApi, kind: Kind, namespace: str | None) -> list[Object]:
