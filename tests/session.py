@@ -15,11 +15,10 @@ _FOLDER = "AUTOLFADS_TESTS_SESSION"
 
 
 def folder() -> Path:
-    """The session's. Pods, which have users of their own, may look into it."""
+    """The session's."""
     if _FOLDER not in os.environ:
         made = Path(tempfile.mkdtemp(prefix="autolfads-tests-"))
         atexit.register(shutil.rmtree, made, ignore_errors=True)
-        made.chmod(0o755)
         os.environ[_FOLDER] = str(made)
     return Path(os.environ[_FOLDER])
 
