@@ -103,9 +103,13 @@ class Cluster:
         """End every process, the last started first, and forget the data."""
         for api in self._clients.values():
             api.close()
+        self.kill()
+        shutil.rmtree(self._place.data, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End every process, the last started first; `start_missing` brings them back with what they knew."""
         for process in reversed(self.processes):
             process.kill()
-        shutil.rmtree(self._place.data, ignore_errors=True)
 
     def _install(self) -> None:
         kuberay = build.files("kuberay")

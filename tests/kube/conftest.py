@@ -81,10 +81,7 @@ def _running(request, tmp_path_factory):
 
 
 class Rest:
-    """Ends a cluster's processes once its company of tests is over: an idle one takes a twentieth of a core.
-
-    What it knows stays, and `start_missing` brings it back for whoever asks for it after all.
-    """
+    """Kills a cluster once its company of tests is over: an idle one takes a twentieth of a core."""
 
     def __init__(self, cluster):
         self._cluster = cluster
@@ -93,8 +90,7 @@ class Rest:
     def pytest_runtest_teardown(self, item, nextitem):
         yield
         if nextitem is None or _company(item) != _company(nextitem):
-            for process in reversed(self._cluster.processes):
-                process.kill()
+            self._cluster.kill()
 
 
 def _company(item):
