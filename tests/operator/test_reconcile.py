@@ -110,6 +110,15 @@ def started(kube):
     return "reach-a01" in kube.of(RAY_JOBS) and kube.status("reach").get("attempt") == 1
 
 
+@contextlib.asynccontextmanager
+async def at_work(kube, tmp_path):
+    """An operator that has started the run."""
+    operator = Operator(kube, tmp_path)
+    async with running(operator):
+        await until(lambda: started(kube))
+        yield operator
+
+
 def writes(kube, since=0):
     return [request for request in kube.requests[since:] if request[0] not in ("get", "list", "serves")]
 
@@ -289,9 +298,7 @@ def test_a_change_wakes_the_loop_long_before_the_end_of_its_pause(kube, tmp_path
 
 def test_a_deleted_run_releases_everything_and_goes(kube, tmp_path):
     async def work():
-        operator = Operator(kube, tmp_path)
-        async with running(operator):
-            await until(lambda: started(kube))
+        async with at_work(kube, tmp_path) as operator:
             await kube.delete(RUNS, "lab", "reach")
             operator.tell(RUNS, kube.of(RUNS)["reach"])
             await until(lambda: not kube.of(RAY_JOBS))
@@ -336,9 +343,7 @@ def test_a_deleted_run_that_cannot_give_back_its_pool_is_kept_told_and_counted(t
 
 def test_a_deletion_that_no_watch_told_is_seen_by_comparing_lists(kube, tmp_path):
     async def work():
-        operator = Operator(kube, tmp_path)
-        async with running(operator):
-            await until(lambda: started(kube))
+        async with at_work(kube, tmp_path) as operator:
             await asyncio.sleep(0.3)
             del kube.things[RUNS, "lab", "reach"]
             assert await operator.compare() == 1
@@ -349,9 +354,7 @@ def test_a_deletion_that_no_watch_told_is_seen_by_comparing_lists(kube, tmp_path
 
 def test_what_is_not_served_for_a_moment_is_not_gone(kube, tmp_path):
     async def work():
-        operator = Operator(kube, tmp_path)
-        async with running(operator):
-            await until(lambda: started(kube))
+        async with at_work(kube, tmp_path) as operator:
             kube.not_served = {RUNS}
             with pytest.raises(NotServedError):
                 await operator.compare()
@@ -368,9 +371,7 @@ def test_what_is_not_served_for_a_moment_is_not_gone(kube, tmp_path):
 
 def test_what_went_with_kuberay_is_gone_for_the_second_list(kube, tmp_path):
     async def work():
-        operator = Operator(kube, tmp_path)
-        async with running(operator):
-            await until(lambda: started(kube))
+        async with at_work(kube, tmp_path) as operator:
             kube.not_served = {RAY_JOBS}
             del kube.things[RAY_JOBS, "lab", "reach-a01"]
             assert [await operator.compare() for _ in range(3)] == [0, 1, 0]

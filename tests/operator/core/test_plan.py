@@ -660,17 +660,12 @@ def test_pods_that_go_after_machines_did_not_come_take_nothing_back_from_that(
     world = make_world("Provisioning")
     operator = simulator.Operator(world)
     world.machines = False
-    waiting = None
-    for _ in range(100):
-        waiting = next((pod for pod in world.observed().pods if pod.unschedulable), waiting)
-        operator.turn()
-        world.kuberay_step()
-        world.driver_step()
-        world.pass_time(30)
-    assert waiting is not None
+    waiting = [pod for pod in world.observed().pods if pod.unschedulable]
+    assert waiting
+    pass_hours(world, operator, 1)
     assert world.jobs == {}
 
-    _, status = decide(dataclasses.replace(world.observed(), pods=(waiting,)))
+    _, status = decide(dataclasses.replace(world.observed(), pods=tuple(waiting)))
 
     assert told(status, ConditionType.CAPACITY_AVAILABLE) == ("False", Reason.STOCKOUT)
 
