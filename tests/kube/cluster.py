@@ -19,14 +19,12 @@ from typing import Any
 from kubernetes import client, config
 
 from controlplane import build
-from kube import components
+from kube import components, ray_kinds
 from kube.certificates import Authority, write_kubeconfig
 from kube.process import Process
 
 ROOT = Path(__file__).parents[2]
 OPERATOR_ROLE = Path(__file__).with_name("operator-rbac.yaml")
-# KubeRay's kinds, but for the one behind an alpha gate: each costs the API server seconds at the start.
-RAY_KINDS = ("rayclusters", "rayjobs", "rayservices")
 Object = Mapping[str, Any]
 
 _ACTORS = {
@@ -119,11 +117,17 @@ class Cluster:
         if self._has_ours:
             roles.append(OPERATOR_ROLE)
             crds.append(ROOT / "crds/autolfadsruns.yaml")
-        crds += [kuberay / f"config/crd/bases/ray.io_{kind}.yaml" for kind in RAY_KINDS]
-        files = [word for path in (*crds, *roles) for word in ("-f", str(path))]
-        # Server-side: KubeRay's are too large for the annotation of a client-side apply.
-        self.kubectl("apply", "--server-side", *files)
+        self._apply_files(*roles, *crds)
+        self.install_ray_kinds()
+
+    def install_ray_kinds(self) -> None:
+        """KubeRay's kinds, until they are served."""
+        self._apply_files(*ray_kinds.files())
         self.wait_for_kinds()
+
+    def _apply_files(self, *paths: Path) -> None:
+        words = (word for path in paths for word in ("-f", str(path)))
+        self.kubectl("apply", "--server-side", *words)
 
     def wait_for_kinds(self) -> None:
         """Until every kind that is defined is served; `kubectl wait` fails at one that was just defined."""

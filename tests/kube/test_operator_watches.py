@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from kubernetes import client
 
-from controlplane import build
+from kube import ray_kinds
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
@@ -48,8 +48,6 @@ def test_a_deletion_during_a_lost_watch_is_noticed_after_compaction(cluster, run
 class Installation:
     """KubeRay and its CRDs, which come and go."""
 
-    KINDS = ("rayjobs", "rayclusters", "rayservices", "raycronjobs")
-
     def __init__(self, cluster):
         self._cluster = cluster
 
@@ -62,7 +60,7 @@ class Installation:
             self._cluster.kubectl(
                 *free, "-p", '{"metadata":{"finalizers":null}}', check=False
             )  # or it is gone
-        crds = [f"{kind}.ray.io" for kind in self.KINDS]
+        crds = [f"{kind}.ray.io" for kind in ray_kinds.NAMES]
         self._cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=60s", *crds)
 
     def _ray_jobs(self):
@@ -73,10 +71,7 @@ class Installation:
         return [(job["metadata"]["namespace"], job["metadata"]["name"]) for job in left["items"]]
 
     def bring_back(self):
-        files = sorted((build.files("kuberay") / "config/crd/bases").iterdir())
-        words = (word for path in files for word in ("-f", str(path)))
-        self._cluster.kubectl("apply", "--server-side", *words)
-        self._cluster.wait_for_kinds()
+        self._cluster.install_ray_kinds()
         self._cluster.kuberay.start()
 
 
