@@ -50,13 +50,16 @@ SPEC = {
     "population": {"size": 4, "generations": 4, "epochsPerGeneration": 10, "seed": 1},
     "compute": {
         "accelerator": {"type": "None"},
-        "workers": {"desired": 2},
+        # Every worker's pod costs ten seconds of the processor for Ray, and as many for TensorFlow.
+        "workers": {"desired": 1},
         "membersPerCohort": 2,
         "head": {"cpu": "100m", "memory": "2Gi"},
     },
 }
 # Of runs to which faults happen, one after the other: they last for as long as their bucket is slow.
 LASTING = {"generations": 60, "stopping": {"patience": 60}}
+# Where it matters that there is another one.
+TWO_WORKERS = {"workers": {"desired": 2}}
 # What a run is for, none of it measured, none of it with the run's name in it.
 RESULTS = ("best/weights.npz", "population.csv", "hyperparameters.csv", "decisions.csv")
 ROW = re.compile(r"^\S+ +([A-Z][a-z]+) +(\d+/\d+) ")

@@ -19,6 +19,7 @@ import pytest
 from autolfads_operator.manifests.names import CONFIG_FOLDER
 from autolfads_spec.attempt import AttemptEnd
 from kube.deployed import Deployed
+from kube.lorenz import TWO_WORKERS
 from kube.nodes.images import OPERATOR, WORKER
 from kube.storage import SOCKETS
 
@@ -81,7 +82,7 @@ def lorenz_operator(cluster, bucket, worker_node, lorenz_settings, eventually):
 def expected(lorenz):
     """What the run gives outside of the cluster; the folder is empty again afterwards."""
     # The pods stay until all that they have printed is looked at.
-    lorenz.write(output={"report": True}, ttl={"clusterAfterFinished": "15m"})
+    lorenz.write(output={"report": True}, ttl={"clusterAfterFinished": "15m"}, compute=TWO_WORKERS)
     lorenz.outside()
     results = lorenz.results()
     for name in results:

@@ -19,7 +19,7 @@ from kubernetes import client
 
 from autolfads_spec.cost import CostRecord
 from autolfads_spec.store import open_store
-from kube.lorenz import LASTING, Lorenz
+from kube.lorenz import LASTING, TWO_WORKERS, Lorenz
 from kube.nodes.node import start_node
 from kube.operator_process import unable_to_write_status
 from kube.storage import RECORD, SOCKETS
@@ -67,7 +67,7 @@ class Trained:
 def operator_is_killed_once_it_has_made_the_ray_job(trained):
     run = trained.run
     with unable_to_write_status(run.cluster):
-        run.apply(population=LASTING)
+        run.apply(population=LASTING, compute=TWO_WORKERS)
         trained.eventually(lambda: "lorenz-a01" in run.ray_jobs(), seconds=60)
         run.operator.kill()
     assert "attempt" not in run.status
@@ -144,6 +144,23 @@ def a_spot_machine_is_taken_away(trained):
     assert run.status["progress"]["preemptions"] == 1
 
 
+def patch(run, **spec):
+    words = ("patch", "alr", run.name, "-n", run.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
+    run.cluster.kubectl(*words, actor="user")
+
+
+def fewer_workers_are_asked_for(trained):
+    """One goes, which is no preemption, and the run goes on with the other."""
+    run = trained.run
+    patch(run, compute={"workers": {"desired": 1}})
+    trained.eventually(lambda: len(run.pods("worker")) == 1, seconds=60)
+    before = run.generations
+
+    trained.eventually(lambda: run.generations > before + 1, seconds=300)  # the next one began without it
+    assert (run.status["attempt"], len(set(run.drivers()))) == (1, 1)
+    assert (len(run.pods("worker")), run.status["progress"]["preemptions"]) == (1, 1)
+
+
 def the_head_is_killed(trained):
     """It costs at most a generation."""
     run, before = trained.run, trained.attempt
@@ -186,11 +203,6 @@ def cost(run):
     return CostRecord.model_validate_json(run.store.read("cost.json").content)
 
 
-def patch(run, **spec):
-    words = ("patch", "alr", run.name, "-n", run.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
-    run.cluster.kubectl(*words, actor="user")
-
-
 def the_run_is_suspended_twice(trained):
     """It gives its machines back, and goes on with others."""
     run, before = trained.run, trained.attempt
@@ -225,6 +237,7 @@ def the_run_is_suspended_twice(trained):
 FAULTS = (
     operator_is_killed_once_it_has_made_the_ray_job,
     a_spot_machine_is_taken_away,
+    fewer_workers_are_asked_for,
     the_head_is_killed,
     the_ray_job_is_deleted_by_hand,
     the_ray_cluster_is_deleted_by_hand,
@@ -263,7 +276,7 @@ def test_a_run_takes_one_fault_after_the_other(
     storage.hurry()
 
     ends_the_same(LASTING, trained.attempt, committed=trained.committed)
-    # The first one, and one for each fault but two, none of which has cost more; but there were two pauses.
+    # The first one, and one for each fault but three, none of which has cost more; but there were two pauses.
     assert len(set(lorenz.drivers())) in (5, 6)
 
 
