@@ -1,5 +1,6 @@
 """What every test needs, before anything heavy is imported."""
 
+import gc
 import json
 import os
 import shutil
@@ -27,6 +28,9 @@ from compiled import forget_the_oldest, keep_programs
 
 keep_programs()
 
+# What is loaded and collected stays: looking through it for garbage, again and again, finds none.
+gc.disable()
+
 # A shell starts what runs in the background with Ctrl-C switched off, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -53,6 +57,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
+    gc.freeze()
+    gc.enable()
     if getattr(session.config.option, "loadgroup", False) and session.items:
         assert "@" in session.items[0].nodeid, (
             "pytest-xdist has lost the groups: every process wants a cluster"
@@ -62,18 +68,24 @@ def pytest_collection_finish(session):
 # Files of end_to_end whose tests have one oracle.
 SMALL = ("test_same_everywhere.py", "test_attempts_on_ray.py")
 
-# Each has a cluster of its own: two with a node on which pods really run, and two without.
+# Each has a cluster of its own: two with a node on which pods really run, and two without. Files that could
+# be elsewhere are where all four end at about the same time.
 FAULTS, NODE, CLUSTER, POOLS = WAITING = ("faults", "node", "cluster", "pools")
+MOVED = {
+    "test_faults.py": FAULTS,
+    "test_users_must_mend.py": FAULTS,
+    "test_operator_storms.py": POOLS,
+}
 
 
 def _company(item):
     """Which tests share a process when several work (`pytest -n`): those that share expensive fixtures."""
     place = item.path.relative_to(Path(__file__).parent).parts
     if "worker_node" in item.fixturenames or place[:2] == ("kube", "nodes"):
-        return FAULTS if item.path.name == "test_faults.py" else NODE
+        return MOVED.get(item.path.name, NODE)
     if place[0] == "kube" or "_running" in item.fixturenames:  # of tests/kube/conftest.py
         is_about_pools = "project" in item.fixturenames and place[1] != "chart"
-        return POOLS if is_about_pools else CLUSTER
+        return POOLS if is_about_pools else MOVED.get(item.path.name, CLUSTER)
     if place[0] == "end_to_end" and item.path.name in SMALL:
         return "end_to_end/small"
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
