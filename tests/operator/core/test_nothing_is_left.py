@@ -34,7 +34,7 @@ from gke import compute, project
 from gke.machine_room import BOOT_SECONDS, IDLE_SECONDS
 from gke.project import CLUSTER, Project
 
-SEQUENCES = int(os.environ.get("AUTOLFADS_SEQUENCES", "30"))
+SEQUENCES = int(os.environ.get("AUTOLFADS_SEQUENCES", "20"))
 TABLE = {
     "name": "test",
     "date": "2030-01-01",
