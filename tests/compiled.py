@@ -8,6 +8,7 @@ Runs in pods keep theirs apart, so that what a run gives here and there was comp
 
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -31,6 +32,18 @@ def of_pods() -> Path:
 def flags(folder: Path | str) -> str:
     """TF_XLA_FLAGS with which TensorFlow keeps what it compiles, and takes what is there."""
     return f"--tf_xla_persistent_cache_directory={folder}"
+
+
+def number_functions_after(name: str) -> None:
+    """From now on TensorFlow numbers functions by `name` and how many came since.
+
+    It finds programs by these numbers too, which else tell how many functions the process has made before: of
+    tests that are shared out among processes, another number each time. Loads TensorFlow.
+    """
+    from tensorflow.python.framework import ops
+
+    first = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 10**6
+    ops.uid = itertools.count(first).__next__
 
 
 def forget_the_oldest() -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; 
 import pytest
 from hypothesis import settings
 
-from compiled import forget_the_oldest, keep_programs
+from compiled import forget_the_oldest, keep_programs, number_functions_after
 
 keep_programs()
 
@@ -65,6 +66,9 @@ def pytest_collection_finish(session):
         )
 
 
+# The company after which TensorFlow's functions are numbered.
+NUMBERED = pytest.StashKey[str]()
+
 # Files of end_to_end whose tests have one oracle.
 SMALL = ("test_same_everywhere.py", "test_attempts_on_ray.py")
 
@@ -89,6 +93,19 @@ def _company(item):
     if place[0] == "end_to_end" and item.path.name in SMALL:
         return "end_to_end/small"
     return "/".join(place[: 3 if place[0] == "end_to_end" else 2])
+
+
+@pytest.hookimpl(tryfirst=True)  # before the test's fixtures
+def pytest_runtest_setup(item):
+    company = _company(item)
+    if "tensorflow" in sys.modules and item.config.stash.get(NUMBERED, None) != company:
+        from lfads_worker.lfads import random_bits
+
+        if NUMBERED not in item.config.stash:
+            number_functions_after("once a process")
+            random_bits._rounds.get_concrete_function()
+        number_functions_after(company)
+        item.config.stash[NUMBERED] = company
 
 
 def pytest_sessionfinish(session):

@@ -47,7 +47,7 @@ SPEC = {
     },
     # No ramps, so that all generations are of the same length and one program is compiled.
     "training": {"batchSize": 10, "klRamp": {"epochs": 0}, "l2Ramp": {"epochs": 0}},
-    "population": {"size": 4, "generations": 4, "epochsPerGeneration": 10, "seed": 1},
+    "population": {"size": 4, "generations": 4, "epochsPerGeneration": 5, "seed": 1},
     "compute": {
         "accelerator": {"type": "None"},
         # Every worker's pod costs ten seconds of the processor for Ray, and as many for TensorFlow.
