@@ -7,10 +7,12 @@ Runs in pods keep theirs apart, so that what a run gives here and there was comp
 """
 
 import fcntl
+import functools
 import hashlib
 import itertools
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autolfads" / "compiled"
@@ -42,8 +44,12 @@ def number_functions_after(name: str) -> None:
     """
     from tensorflow.python.framework import ops
 
-    first = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 10**6
-    ops.uid = itertools.count(first).__next__
+    ops.uid = _numbers(name).__next__
+
+
+@functools.cache  # who comes back to a name goes on counting: no two functions of a process have one number
+def _numbers(name: str) -> Iterator[int]:
+    return itertools.count(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 10**6)
 
 
 def forget_the_oldest() -> None:

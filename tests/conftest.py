@@ -29,15 +29,23 @@ from compiled import forget_the_oldest, keep_programs, number_functions_after
 
 keep_programs()
 
-# What is loaded and collected stays: looking through it for garbage, again and again, finds none.
-gc.disable()
-
 # A shell starts what runs in the background with Ctrl-C switched off, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failure: properties are checked, not speed.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is loaded and collected stays: looking through it for garbage, again and again, finds none."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist, which reads the groups, would else come first and find none
@@ -58,15 +66,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    gc.freeze()
-    gc.enable()
     if getattr(session.config.option, "loadgroup", False) and session.items:
         assert "@" in session.items[0].nodeid, (
             "pytest-xdist has lost the groups: every process wants a cluster"
         )
 
 
-# The company after which TensorFlow's functions are numbered.
+# The company after which TensorFlow's functions are numbered at the moment.
 NUMBERED = pytest.StashKey[str]()
 
 # Files of end_to_end whose tests have one oracle.
@@ -97,15 +103,17 @@ def _company(item):
 
 @pytest.hookimpl(tryfirst=True)  # before the test's fixtures
 def pytest_runtest_setup(item):
-    company = _company(item)
-    if "tensorflow" in sys.modules and item.config.stash.get(NUMBERED, None) != company:
+    """TensorFlow finds programs again that it compiled when other tests had run in the process before."""
+    company, numbered = _company(item), item.config.stash.get(NUMBERED, None)
+    if "tensorflow" not in sys.modules or company == numbered:
+        return
+    if numbered is None:
         from lfads_worker.lfads import random_bits
 
-        if NUMBERED not in item.config.stash:
-            number_functions_after("once a process")
-            random_bits._rounds.get_concrete_function()
-        number_functions_after(company)
-        item.config.stash[NUMBERED] = company
+        number_functions_after("what all programs share")
+        random_bits._rounds.get_concrete_function()
+    number_functions_after(company)
+    item.config.stash[NUMBERED] = company
 
 
 def pytest_sessionfinish(session):
