@@ -52,13 +52,13 @@ def _numbers(name: str) -> Iterator[int]:
     return itertools.count(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 10**6)
 
 
-def forget_the_oldest() -> None:
-    """Removes the oldest programs, with which the folders would grow for ever."""
+def forget_the_unused() -> None:
+    """Removes the programs that were taken longest ago, with which the folders would grow for ever."""
     for name in (HERE, IN_PODS):
         folder = _folder(name)
         with (folder.parent / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+            programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_atime)
             for path in programs[:-KEPT]:
                 path.unlink(missing_ok=True)
 

@@ -25,7 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its waiting threads spin; 
 import pytest
 from hypothesis import settings
 
-from compiled import forget_the_oldest, keep_programs, number_functions_after
+from compiled import forget_the_unused, keep_programs, number_functions_after
 
 keep_programs()
 
@@ -118,7 +118,7 @@ def pytest_runtest_setup(item):
 
 def pytest_sessionfinish(session):
     if not hasattr(session.config, "workerinput"):  # once, not by each process of xdist
-        forget_the_oldest()
+        forget_the_unused()
 
 
 @pytest.fixture(scope="session")
