@@ -39,8 +39,8 @@ def flags(folder: Path | str) -> str:
 def number_functions_after(name: str) -> None:
     """From now on TensorFlow numbers functions by `name` and how many came since.
 
-    It finds programs by these numbers too, which else tell how many functions the process has made before: of
-    tests that are shared out among processes, another number each time. Loads TensorFlow.
+    It finds programs by these numbers too, which else tell how many functions the process has made before:
+    another number wherever tests are shared out among processes or draw examples. Loads TensorFlow.
     """
     from tensorflow.python.framework import ops
 
@@ -49,7 +49,7 @@ def number_functions_after(name: str) -> None:
 
 @functools.cache  # who comes back to a name goes on counting: no two functions of a process have one number
 def _numbers(name: str) -> Iterator[int]:
-    return itertools.count(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 10**6)
+    return itertools.count(int(hashlib.sha256(name.encode()).hexdigest()[:10], 16) * 10**6)
 
 
 def forget_the_unused() -> None:

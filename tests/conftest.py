@@ -1,5 +1,6 @@
 """What every test needs, before anything heavy is imported."""
 
+import functools
 import gc
 import json
 import os
@@ -72,9 +73,6 @@ def pytest_collection_finish(session):
         )
 
 
-# The company after which TensorFlow's functions are numbered at the moment.
-NUMBERED = pytest.StashKey[str]()
-
 # Files of end_to_end whose tests have one oracle.
 SMALL = ("test_same_everywhere.py", "test_attempts_on_ray.py")
 
@@ -103,17 +101,19 @@ def _company(item):
 
 @pytest.hookimpl(tryfirst=True)  # before the test's fixtures
 def pytest_runtest_setup(item):
-    """TensorFlow finds programs again that it compiled when other tests had run in the process before."""
-    company, numbered = _company(item), item.config.stash.get(NUMBERED, None)
-    if "tensorflow" not in sys.modules or company == numbered:
-        return
-    if numbered is None:
-        from lfads_worker.lfads import random_bits
+    """TensorFlow finds the programs of a test again, whatever has run in the process before."""
+    if "tensorflow" in sys.modules:
+        _number_what_programs_share()
+        path, _, name = item.location
+        number_functions_after(f"{path} {name}")
 
-        number_functions_after("what all programs share")
-        random_bits._rounds.get_concrete_function()
-    number_functions_after(company)
-    item.config.stash[NUMBERED] = company
+
+@functools.cache
+def _number_what_programs_share():
+    from lfads_worker.lfads import random_bits
+
+    number_functions_after("random bits")
+    random_bits._rounds.get_concrete_function()
 
 
 def pytest_sessionfinish(session):
