@@ -50,7 +50,7 @@ SPEC = {
     "population": {"size": 4, "generations": 4, "epochsPerGeneration": 5, "seed": 1},
     "compute": {
         "accelerator": {"type": "None"},
-        # Every worker's pod costs ten seconds of the processor for Ray, and as many for TensorFlow.
+        # Every worker's pod costs six seconds of the processor for Ray, and twelve for TensorFlow.
         "workers": {"desired": 1},
         "membersPerCohort": 2,
         "head": {"cpu": "100m", "memory": "2Gi"},
