@@ -1,6 +1,7 @@
 """An AutoLFADSRun in the test cluster and its folder in the emulator, as a user sees both."""
 
 import datetime
+import json
 
 import pytest
 from kubernetes import client
@@ -39,6 +40,11 @@ class Run:
     def apply(self, **spec):
         self.cluster.apply(self.described(**spec), actor="user")
         return self
+
+    def patch(self, **spec):
+        """The user changes fields of the spec; those inside of a field that are not named stay."""
+        words = ("patch", "alr", self.name, "-n", self.namespace, "--type=merge", "-p")
+        self.cluster.kubectl(*words, json.dumps({"spec": spec}), actor="user")
 
     def read(self):
         try:

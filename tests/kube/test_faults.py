@@ -6,7 +6,6 @@ or a test of its name. The oracle is the same run outside of the cluster.
 """
 
 import datetime
-import json
 import re
 import time
 from collections.abc import Callable
@@ -144,15 +143,10 @@ def a_spot_machine_is_taken_away(trained):
     assert run.status["progress"]["preemptions"] == 1
 
 
-def patch(run, **spec):
-    words = ("patch", "alr", run.name, "-n", run.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
-    run.cluster.kubectl(*words, actor="user")
-
-
 def fewer_workers_are_asked_for(trained):
     """One goes, which is no preemption, and the run goes on with the other."""
     run = trained.run
-    patch(run, compute={"workers": {"desired": 1}})
+    run.patch(compute={"workers": {"desired": 1}})
     trained.eventually(lambda: len(run.pods("worker")) == 1, seconds=60)
     before = run.generations
 
@@ -207,7 +201,7 @@ def the_run_is_suspended_twice(trained):
     """It gives its machines back, and goes on with others."""
     run, before = trained.run, trained.attempt
     for is_wanted in (True, False, True):  # as fast as kubectl is
-        patch(run, suspend=is_wanted)
+        run.patch(suspend=is_wanted)
     trained.eventually(lambda: run.status["phase"] == "Suspended", seconds=300)
     assert run.ray_jobs() == {}
     trained.eventually(lambda: run.pods("worker") + run.pods("head") == [], seconds=60)
@@ -217,13 +211,13 @@ def the_run_is_suspended_twice(trained):
     assert 1 <= len(trained.committed) < LASTING["generations"]
 
     larger = {"cpu": "150m", "memory": "2100Mi"}
-    patch(run, compute={"head": larger})
+    run.patch(compute={"head": larger})
     time.sleep(10)
     assert (run.status["phase"], run.ray_jobs()) == ("Suspended", {})
     assert used.amount > 0
     # The clock goes on, the cost does not.
     assert (cost(run).amount, cost(run).present) == (used.amount, ())
-    patch(run, suspend=False)
+    run.patch(suspend=False)
 
     trained.eventually(lambda: run.pods("head"), seconds=120)
     (job,) = run.ray_jobs().values()

@@ -79,9 +79,7 @@ def test_a_run_gets_its_own_pool_trains_on_its_nodes_and_gives_it_back_when_it_i
     assert is_condition(run, "QuotaAvailable", "True")
     assert "NVIDIA_L4_GPUS in us-central1 is 16" in run.condition("QuotaAvailable")["message"]
 
-    run.cluster.kubectl(
-        "patch", "alr", run.name, "-n", run.namespace, "--type=merge", "-p", '{"spec":{"suspend":true}}'
-    )
+    run.patch(suspend=True)
     eventually(lambda: run.status.get("phase") == "Suspended", seconds=90)
     eventually(lambda: not cluster_manager.pools, seconds=60)
     assert cluster_manager.running() == []

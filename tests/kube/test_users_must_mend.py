@@ -3,7 +3,6 @@
 Rows of the list of faults in the design. Nothing is played: the kernel kills, KubeRay restarts, Ray reports.
 """
 
-import json
 import math
 
 import h5py
@@ -50,23 +49,18 @@ def test_a_head_with_too_little_memory_is_tried_three_times_and_the_field_is_nam
 
 @SOCKETS
 def test_a_recording_that_is_replaced_during_a_pause_fails_the_run_and_costs_nothing_that_was_trained(
-    cluster, storage, lorenz, bucket, tmp_path, eventually
+    storage, lorenz, bucket, tmp_path, eventually
 ):
-    def suspend(wanted):
-        spec = json.dumps({"spec": {"suspend": wanted}})
-        words = ("patch", "alr", "lorenz", "-n", lorenz.namespace, "--type=merge", "-p", spec)
-        cluster.kubectl(*words, actor="user")
-
     storage.pace(3, almost_still_from=math.inf)
     lorenz.apply(population={"generations": 20})
     eventually(lambda: lorenz.generations >= 1, seconds=600)
-    suspend(True)
+    lorenz.patch(suspend=True)
     eventually(lambda: lorenz.status["phase"] == "Suspended", seconds=300)
     trained = {name: content for name, content in lorenz.results().items() if name.startswith(TRAINED)}
     shape = ("--neurons", "8", "--conditions", "6", "--trials-per-condition", "4", "--bins", "12")
     autolfads("synthesize", "lorenz", tmp_path / "other.h5", *shape, "--seed", "9")
     open_store(bucket).write_file("lorenz.h5", tmp_path / "other.h5")
-    suspend(False)
+    lorenz.patch(suspend=False)
     eventually(lambda: lorenz.status["phase"] == "Failed", seconds=300)
 
     failed = lorenz.condition("Failed")

@@ -313,7 +313,7 @@ def check_cost(lab):
         assert -1e-3 <= empty_seconds <= most + 1e-3
 
 
-@pytest.mark.timeout(120 + 10 * SEQUENCES)  # half a second each, on a machine that does nothing else
+@pytest.mark.timeout(120 + 10 * SEQUENCES)  # a second each, on a machine that does nothing else
 @settings(max_examples=SEQUENCES, suppress_health_check=list(HealthCheck))
 @given(
     runs=RUNS,
