@@ -156,8 +156,7 @@ def test_a_machine_costs_what_its_node_says_it_is_until_its_budget_is_used_up(
     shown = cluster.kubectl("get", "alr", run.name, "-n", run.namespace, actor="user").stdout.splitlines()
     assert f" {used:.2f} " in shown[1].replace(" EUR", " ")
 
-    patch = {"spec": {"budget": {"maxCost": "3000.00"}}}
-    run.custom.patch_namespaced_custom_object(*run.where, run.name, patch)
+    run.patch(budget={"maxCost": "3000.00"})
     eventually(lambda: run.is_started(2), seconds=60)
     eventually(lambda: run.condition("BudgetOK")["status"] == "True")
 
@@ -221,8 +220,7 @@ def test_a_run_that_really_trains_ends_at_its_budget_with_the_results_of_the_bes
     lorenz.apply(population={"generations": 40}, output={"report": True})
     eventually(lambda: lorenz.generations >= 3, seconds=600, pause=0.2)
     limit = f"{estimate(lorenz):.2f}"
-    budget = {"spec": {"budget": {"maxCost": limit, "onExceeded": "Fail"}}}
-    lorenz.custom.patch_namespaced_custom_object(*lorenz.where, lorenz.name, budget)
+    lorenz.patch(budget={"maxCost": limit, "onExceeded": "Fail"})
 
     eventually(lambda: wish(lorenz) is not None and wish(lorenz).finish, seconds=60)
     committed = lorenz.manifest().generation
