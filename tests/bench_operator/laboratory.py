@@ -23,7 +23,8 @@ from autolfads_operator.settings import PREFIX, OperatorSettings
 from bench_operator.drivers import GENERATIONS_ASKED, MEMBERS, Pace
 from kube.cluster import ROOT, Cluster, wait_until
 from kube.operator_process import SETTINGS, OperatorProcess
-from kube.process import Process, free_port
+from kube.process import Process
+from ports import free_port
 
 NAMESPACE = "bench"
 RUNS = ("autolfads.dev", "v1alpha1", NAMESPACE, "autolfadsruns")

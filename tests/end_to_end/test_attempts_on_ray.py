@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import pytest
 from autolfads_spec.attempt import AttemptEnd, Wish
 from autolfads_spec.manifest import Lease, Manifest
 from end_to_end.runs import GENERATIONS, results_of
+from ports import free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
@@ -27,12 +27,6 @@ RAY = str(Path(sys.executable).parent / "ray")
 # Two nodes on one machine: every port is one that is free.
 PORTS = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")
 OF_OPERATOR = ("wish.json", "attempts/")
-
-
-def free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 class Cluster:

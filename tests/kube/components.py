@@ -12,7 +12,8 @@ from pathlib import Path
 
 from controlplane import build
 from kube.certificates import Authority, Pair
-from kube.process import Process, free_port
+from kube.process import Process
+from ports import free_port
 
 LOOPBACK = "127.0.0.1"
 SERVICE_ADDRESSES = "10.96.0.0/24"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kube.process import Process, free_port
+from kube.process import Process
+from ports import free_port
 
 # Quick where the real one has time.
 SETTINGS = {

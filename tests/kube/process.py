@@ -7,7 +7,6 @@ they are killed. Knows nothing of Kubernetes.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -130,10 +129,3 @@ class Process:
 
     def _status(self) -> int | None:
         return self._running.returncode if self._running else None
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
