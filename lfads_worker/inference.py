@@ -164,12 +164,12 @@ def load_fitting(trained: TrainedRun, recording: str) -> SpikeData:
 def with_tensorflow(trained: TrainedRun, data: SpikeData, samples: int) -> PosteriorAverages:
     """Passes the recording through the model, in this process."""
     from lfads_worker.execution.device import find_devices
-    from lfads_worker.execution.environment import multiply_in_float32, prepare_this_process, unheard
+    from lfads_worker.execution.environment import loading, multiply_in_float32, prepare_this_process
     from lfads_worker.execution.trainers import full_memory_told
 
     threads = None if find_devices().kind == "gpu" else 1  # as the run's own workers: the same bits
     prepare_this_process(threads)
-    with unheard():
+    with loading():
         from lfads_worker.training.inference import infer
 
     if threads is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from autolfads_spec import RunSpec
 from lfads_worker.data.spikes import SpikeData
 from lfads_worker.errors import DeviceError, MemoryFullError
-from lfads_worker.execution.environment import multiply_in_float32, unheard
+from lfads_worker.execution.environment import loading, multiply_in_float32
 from lfads_worker.execution.pool import Shapes, Trainer, TrainerFactory
 from lfads_worker.training.averages import PosteriorAverages
 from lfads_worker.training.state import CohortResult, CohortState, CohortTask, Progress
@@ -28,7 +28,7 @@ class TensorFlowTrainer:
 
     def __call__(self, threads: int | None) -> Trainer:
         # TensorFlow takes seconds to load and grabs a GPU: only in the process that trains.
-        with unheard():
+        with loading():
             from lfads_worker.training.trainer import CohortTrainer
 
         if threads is None:
@@ -44,7 +44,7 @@ class OnProvenGPU:
     trainer_factory: TrainerFactory
 
     def __call__(self, threads: int | None) -> Trainer:
-        with unheard():
+        with loading():
             import tensorflow as tf
 
             found = tf.config.list_physical_devices("GPU")

@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -6,9 +7,9 @@ import pytest
 
 from lfads_worker.execution import environment
 from lfads_worker.execution.environment import (
+    loading,
     prepare_this_process,
     training_environment,
-    unheard,
 )
 
 
@@ -107,7 +108,7 @@ def test_tensorflow_knows_the_flags_multiplies_in_float32_and_loads_no_keras():
 
 def test_what_c_prints_while_loading_is_not_heard_and_exceptions_are(capfd):
     def greet_and_fail():
-        with unheard():
+        with loading():
             os.write(2, b"greetings")
             raise ZeroDivisionError
 
@@ -116,3 +117,19 @@ def test_what_c_prints_while_loading_is_not_heard_and_exceptions_are(capfd):
     os.write(2, b"news")
 
     assert capfd.readouterr().err == "news"
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_garbage_is_looked_for_while_loading_nor_in_what_was_loaded(monkeypatch, collects):
+    asked = []
+    monkeypatch.setattr(environment.gc, "freeze", lambda: asked.append(gc.isenabled()))
+    was = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        with loading():
+            assert not gc.isenabled()
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if was else gc.disable)()
+
+    assert asked == [False]  # before a collection could look
