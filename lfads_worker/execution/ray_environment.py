@@ -1,4 +1,4 @@
-"""What Ray reads from the environment when it starts on this machine: quiet, private, and gone afterwards.
+"""What Ray reads from the environment when it starts on this machine: quiet, private, gone afterwards.
 
 Ray would otherwise write a token into the user's home, keep logs in a shared folder for
 temporary files, and send usage statistics. Whatever the user has set stays as it is.
@@ -21,6 +21,7 @@ from lfads_worker.errors import DeviceError
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a tip about a future version
+    "RAY_prestart_worker_first_driver": "0",  # a process for each CPU, that no worker of ours uses
 }
 
 # Not the folder that TMPDIR names: its name may be long, and a socket's path has at most 107 characters.
@@ -33,7 +34,7 @@ REMOVALS, SECONDS_BETWEEN_REMOVALS = 30, 0.1
 
 
 def silence() -> None:
-    """No usage statistics and no tips, on this machine or on a cluster."""
+    """No usage statistics, no tips and no idle processes, on this machine or on a cluster."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 

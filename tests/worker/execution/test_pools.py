@@ -166,6 +166,11 @@ class TestTwoRayWorkers:
         assert any(0 < done < epochs for _, done, epochs in seen)
         assert {cohort for cohort, _, _ in seen} == {0, 1, 2}
 
+    def test_ray_starts_no_process_for_work_that_never_comes(self, pool):
+        logs = Path(os.environ["RAY_TMPDIR"]).glob("ray/session_2*/logs/python-core-worker-*.log")
+
+        assert {int(path.stem.rpartition("_")[2]) for path in logs} == set(pool.process_ids())
+
 
 FAILING, DEADLY, KILLED = 1, 2, 3
 
