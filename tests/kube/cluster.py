@@ -205,7 +205,8 @@ class Cluster:
         done = subprocess.run(
             [str(self.binary("kubectl")), f"--kubeconfig={self.kubeconfig(actor)}", *words],
             input=stdin if stdin is None or isinstance(stdin, str) else _as_list(stdin),
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+            # GOGC: it ends before the collector could give anything back.
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "GOGC": "off"},
             capture_output=True,
             text=True,
         )
