@@ -119,7 +119,7 @@ help:
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/bin/uv: requirements/uv.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is wanted; none was found on PATH. Install one, or call make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with its venv module is wanted; none was found in /usr/bin or on PATH. Install them (Debian, Ubuntu: sudo apt install python3 python3-venv), or call make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
