@@ -228,17 +228,7 @@ def test_a_run_goes_on_after_the_chart_was_installed_again(trains, run, install,
     again.operator()
     eventually(lambda: run.status.get("phase") == "Suspended", seconds=60)
     assert run.ray_jobs() == {}
-    words = (
-        "patch",
-        "alr",
-        run.name,
-        "-n",
-        run.namespace,
-        "--type=merge",
-        "-p",
-        '{"spec":{"suspend":false}}',
-    )
-    run.cluster.kubectl(*words, actor="user")
+    run.patch(suspend=False)
 
     eventually(lambda: run.is_started(2), seconds=60)
 
