@@ -205,8 +205,7 @@ class Cluster:
         done = subprocess.run(
             [str(self.binary("kubectl")), f"--kubeconfig={self.kubeconfig(actor)}", *words],
             input=stdin if stdin is None or isinstance(stdin, str) else _as_list(stdin),
-            # GOGC: it ends before the collector could give anything back.
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "GOGC": "off"},
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **components.GO},
             capture_output=True,
             text=True,
         )

@@ -45,7 +45,7 @@ CONTROLLERS = (
 # Memory for processor time: the collector of garbage runs when there is five times as much as is in use, and
 # more often from some point on: four API servers at once would else take 3 GB each. And one thread at a time,
 # which does the same work for a quarter less: nobody looks for something to do.
-_GO = {"GOGC": "400", "GOMEMLIMIT": "1500MiB", "GOMAXPROCS": "1"}
+GO = {"GOGC": "400", "GOMEMLIMIT": "1500MiB", "GOMAXPROCS": "1"}
 
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -210,7 +210,7 @@ def _process(
         arguments,
         place.log(name),
         is_ready=lambda: answers(health),
-        environment=_GO,
+        environment=GO,
         port=port,
     )
 
