@@ -88,8 +88,8 @@ def loading() -> Iterator[None]:
     """Around the import of TensorFlow: quiet, and a tenth faster until the first step is computed.
 
     Keeps off standard error what its libraries in C print there whatever their log level; Python's exceptions
-    come through. Looks for no garbage meanwhile, nor afterwards among what was loaded: half a million objects
-    that stay as long as the process does.
+    come through. Looks for no garbage meanwhile, nor afterwards among what was loaded: 440,000 objects that
+    stay as long as the process does.
     """
     collects = gc.isenabled()
     gc.disable()

@@ -34,7 +34,7 @@ REMOVALS, SECONDS_BETWEEN_REMOVALS = 30, 0.1
 
 
 def silence() -> None:
-    """No usage statistics, no tips and no idle processes, on this machine or on a cluster."""
+    """No usage statistics and no tips, here or on a cluster; no idle processes of a Ray that starts here."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 
