@@ -7,9 +7,9 @@ PYTHON ?= $(shell for p in /usr/bin/python3.11 /usr/bin/python3.12 python3.11 py
 BIN := .venv/bin
 # Bytecode is kept, whatever the machine's habit: without it every process compiles TensorFlow's modules anew, 7 s.
 export PYTHONDONTWRITEBYTECODE :=
-# Four processes: each begins with tests of a cluster, which wait half of their time, and computes when it has
-# no more of them (tests/conftest.py).
-TOGETHER := --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+# Five processes: four begin with tests of a cluster each, which wait for much of their time; the fifth computes
+# while they wait, and all do once no cluster is left (tests/conftest.py).
+TOGETHER := --numprocesses 5 --dist loadgroup --no-loadscope-reorder
 FAST := -m "not ray and not slow and not kube and not gcs and not gpu"
 # Outside the clone, for the next one: it goes by content, and without it takes half a minute.
 export MYPY_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/autolfads/mypy

@@ -38,6 +38,13 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+def pytest_configure(config):
+    """A process without a cluster of its own computes while those of the others wait, and gives way."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    if int(worker.removeprefix("gw")) >= len(WAITING):
+        os.nice(5)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """What is loaded and collected stays: looking through it for garbage, again and again, finds none."""
@@ -59,8 +66,8 @@ def pytest_collection_modifyitems(items):
         if "storage_emulator" in names:
             item.add_marker(pytest.mark.gcs)
         item.add_marker(pytest.mark.xdist_group(_company(item)))
-    # The longest first: each of four processes begins with a cluster, which mostly waits, and computes once
-    # it is done with that; last what takes no time.
+    # The longest first: four processes begin with a cluster each, which mostly waits, and compute once they
+    # are done with that, as the fifth does from the start; last what takes no time.
     long = {_company(item) for item in items if any(map(item.get_closest_marker, ("slow", "ray", "gcs")))}
     order = {company: place for place, company in enumerate(WAITING)}
     items.sort(key=lambda item: (order.get(_company(item), len(order)), _company(item) not in long))
