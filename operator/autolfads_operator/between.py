@@ -106,6 +106,9 @@ def held(situation: Situation) -> Verdict | None:
     if situation.observed.kuberay is KubeRay.MISSING:
         told = Told("False", Reason.KUBERAY_MISSING, "waiting for KubeRay")
         return Verdict((), told, terms.poll_running_seconds)
+    if situation.observed.kuberay is KubeRay.UNUSABLE:
+        told = Told("False", Reason.KUBERAY_TOO_OLD, "waiting for KubeRay 1.6 or newer")
+        return Verdict((), told, terms.poll_running_seconds)
     folder = situation.observed.folder
     if folder is None or folder.problem is not None:
         reason = endings.folder_reason(folder.problem) if folder and folder.problem else Reason.WAITING

@@ -100,6 +100,13 @@ def _kuberay(situation: Situation) -> Told:
             Reason.KUBERAY_MISSING,
             "wanted KubeRay 1.7.0 or newer in the cluster, found none; install it, then the run goes on",
         )
+    if situation.observed.kuberay is KubeRay.UNUSABLE:
+        return Told(
+            "False",
+            Reason.KUBERAY_TOO_OLD,
+            "wanted KubeRay 1.7.0 or newer in the cluster, 1.6 at least, found an older one, which cannot "
+            "start a run; upgrade KubeRay and its CRDs, then the run goes on",
+        )
     if situation.observed.kuberay is KubeRay.TOO_OLD:
         return Told(
             "False",

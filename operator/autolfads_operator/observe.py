@@ -32,8 +32,9 @@ from autolfads_operator.terms import Terms
 
 logger = logging.getLogger(__name__)
 
-# KubeRay watches the driver's status with a time limit since 1.7.0, and has this field since then.
-_SINCE_1_7 = "jobStatusCheckFailureStartTime"
+# KubeRay limits the wait for machines since 1.6.0: before, the API server refuses our RayJobs for that field.
+# It watches the driver's status with a time limit since 1.7.0, and has the second field since then.
+_SINCE_1_6, _SINCE_1_7 = "preRunningDeadlineSeconds", "jobStatusCheckFailureStartTime"
 
 
 @dataclasses.dataclass
@@ -149,7 +150,7 @@ class Observer:
             self.kuberay = KubeRay.FINE
             return
         self._kuberay_version = version
-        self.kuberay = KubeRay.FINE if found is None or _is_new_enough(found) else KubeRay.TOO_OLD
+        self.kuberay = KubeRay.FINE if found is None else _age_of(found)
 
     def _custom_resource(self, thing: objects.Object) -> CustomResource:
         uid = thing["metadata"]["uid"]
@@ -212,9 +213,12 @@ def _has_ended(custom_resource: CustomResource) -> bool:
     return phase is not None and phase.is_terminal
 
 
-def _is_new_enough(crd: objects.Object) -> bool:
+def _age_of(crd: objects.Object) -> KubeRay:
     for version in crd.get("spec", {}).get("versions", ()):
         if version.get("name") == RAY_JOBS.version:
             schema = version.get("schema", {}).get("openAPIV3Schema", {}).get("properties", {})
-            return _SINCE_1_7 in schema.get("status", {}).get("properties", {})
-    return False
+            if _SINCE_1_7 in schema.get("status", {}).get("properties", {}):
+                return KubeRay.FINE
+            if _SINCE_1_6 in schema.get("spec", {}).get("properties", {}):
+                return KubeRay.TOO_OLD
+    return KubeRay.UNUSABLE

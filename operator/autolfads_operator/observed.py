@@ -192,10 +192,11 @@ class Machine:
 
 
 class KubeRay(Enum):
-    """What is known of KubeRay from its CRD: too old means below 1.7.0."""
+    """What is known of KubeRay from its CRD."""
 
-    FINE = "fine"
-    TOO_OLD = "too old"
+    FINE = "1.7.0 or newer"
+    TOO_OLD = "1.6"  # does not notice a lost head
+    UNUSABLE = "older than 1.6"  # does not know all that our RayJobs have
     MISSING = "missing"
 
 

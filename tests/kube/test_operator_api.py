@@ -35,6 +35,18 @@ def config_map(name="c", **data):
 # The requests themselves.
 
 
+def test_a_field_that_the_crd_does_not_know_yet_is_refused_and_says_what_to_install(cluster, namespace):
+    """The server answers with 500, as if trying again helped."""
+    job = {"metadata": {"name": "newer"}, "spec": {"rayClusterSpec": {}, "ofTheNextVersion": 1}}
+
+    async def work(api):
+        with pytest.raises(RefusedError, match=r"spec\.ofTheNextVersion.*; the CRD is older .*: install"):
+            await api.apply(RAY_JOBS, namespace, job)
+        return await api.get(RAY_JOBS, namespace, "newer")
+
+    assert with_api(cluster, work) is None
+
+
 def test_applying_with_a_uid_changes_this_very_object_or_nothing(cluster, namespace):
     async def work(api):
         made = await api.apply(CONFIG_MAPS, namespace, config_map(a="1"))

@@ -385,8 +385,9 @@ def test_a_spec_is_checked_again_only_when_it_changed(world, monkeypatch):
     assert world.look().custom_resource.run is not None
 
 
-def crd(*fields):
-    properties = {"status": {"properties": {field: {} for field in fields}}}
+def crd(*of_status, of_spec=("preRunningDeadlineSeconds",)):
+    fields = {"spec": of_spec, "status": of_status}
+    properties = {name: {"properties": {field: {} for field in each}} for name, each in fields.items()}
     schema = {"openAPIV3Schema": {"properties": properties}}
     return {
         "metadata": {"name": "rayjobs.ray.io", "namespace": None},
@@ -404,6 +405,9 @@ def test_kuberay_is_missing_too_old_or_fine(world):
     assert look_for_kuberay(world) is KubeRay.MISSING
 
     world.kube.not_served.clear()
+    world.kube.add(CRDS, crd("jobStatus", of_spec=()))
+    assert look_for_kuberay(world) is KubeRay.UNUSABLE
+
     world.kube.add(CRDS, crd("jobStatus"))
     assert look_for_kuberay(world) is KubeRay.TOO_OLD
 

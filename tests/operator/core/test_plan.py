@@ -123,6 +123,13 @@ def test_policy_never_refuses_a_folder_with_a_run_but_not_our_own(make_world, de
             {}, {"kuberay": KubeRay.MISSING}, "KubeRayCompatible", Reason.KUBERAY_MISSING, id="no KubeRay"
         ),
         pytest.param(
+            {},
+            {"kuberay": KubeRay.UNUSABLE},
+            "KubeRayCompatible",
+            Reason.KUBERAY_TOO_OLD,
+            id="KubeRay that cannot start it",
+        ),
+        pytest.param(
             {"schedule": {"startAfter": "2031-01-01T00:00:00Z"}},
             {},
             "Progressing",
