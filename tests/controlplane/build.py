@@ -103,6 +103,12 @@ MODULES = (
         files=("kustomize/stage/*/fast/*-*.yaml", "kustomize/rbac/role.yaml"),
     ),
     Module("coredns", "github.com/coredns/coredns", {"coredns": "autolfads.dev/tests/controlplane/coredns"}),
+    Module(
+        "kuberay-before",
+        "github.com/ray-project/kuberay/ray-operator",
+        {"ray-operator-before": "github.com/ray-project/kuberay/ray-operator"},
+        files=("config/crd/bases/*.yaml", "config/rbac/role.yaml"),
+    ),
 )
 
 

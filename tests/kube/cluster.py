@@ -110,20 +110,24 @@ class Cluster:
             process.kill()
 
     def _install(self) -> None:
-        kuberay = build.files("kuberay")
-        roles = [kuberay / "config/rbac/role.yaml", build.files("kwok") / "kustomize/rbac/role.yaml"]
-        roles += [Path(__file__).with_name("roles.yaml")]
+        roles = [build.files("kwok") / "kustomize/rbac/role.yaml", Path(__file__).with_name("roles.yaml")]
         crds = []
         if self._has_ours:
             roles.append(OPERATOR_ROLE)
             crds.append(ROOT / "crds/autolfadsruns.yaml")
         self._apply_files(*roles, *crds)
-        self.install_ray_kinds()
+        self.install_kuberay()
 
-    def install_ray_kinds(self) -> None:
-        """KubeRay's kinds, until they are served."""
-        self._apply_files(*ray_kinds.files())
+    def install_kuberay(self, *, before: bool = False) -> None:
+        """KubeRay's role and kinds, until they are served; its process has that version from its next start.
+
+        Args:
+          before: an older one, from which to upgrade.
+        """
+        folder, program = ("kuberay-before", "ray-operator-before") if before else ("kuberay", "ray-operator")
+        self._apply_files(build.files(folder) / "config/rbac/role.yaml", *ray_kinds.files(folder))
         self.wait_for_kinds()
+        self.kuberay.program = self.binary(program)
 
     def _apply_files(self, *paths: Path) -> None:
         words = (word for path in paths for word in ("-f", str(path)))

@@ -25,7 +25,7 @@
                                         one more process, ended with the others; program is a Path or a name
     cluster.remove_process(process)
     cluster.wait_for_kinds()            every kind that is defined is served
-    cluster.install_ray_kinds()         KubeRay's, until they are
+    cluster.install_kuberay()           KubeRay's, until they are
     cluster.binary(name)                Path of kubelet, kubectl, etcd, ...
     eventually(question, seconds=60, pause=0.1)         fixture: first true answer; fails with the last
 

@@ -28,7 +28,7 @@ class ProcessError(AssertionError):
 class Process:
     """A program with its arguments, running or not.
 
-    `arguments` and `environment` may be changed; the next start takes them up.
+    `program`, `arguments` and `environment` may be changed; the next start takes them up.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ The old version that KubeRay serves beside it, and nobody here asks for, has the
 several times: without it an API server starts with half the work.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -16,15 +17,19 @@ from controlplane import build
 NAMES = ("rayclusters", "rayjobs", "rayservices")
 
 
-def files() -> list[Path]:
-    """The CRDs, to be applied by the server's side: they are too large for a client's annotation."""
-    folder = session.made_once("ray-kinds", _write)
+def files(kuberay: str) -> list[Path]:
+    """The CRDs, to be applied by the server's side: they are too large for a client's annotation.
+
+    Args:
+      kuberay: folder of its go.mod in tests/controlplane.
+    """
+    folder = session.made_once(f"ray-kinds-of-{kuberay}", functools.partial(_write, kuberay))
     return [folder / f"{name}.json" for name in NAMES]
 
 
-def _write(folder: Path) -> None:
+def _write(kuberay: str, folder: Path) -> None:
     for name in NAMES:
-        path = build.files("kuberay") / f"config/crd/bases/ray.io_{name}.yaml"
+        path = build.files(kuberay) / f"config/crd/bases/ray.io_{name}.yaml"
         crd = yaml.load(path.read_text(), yaml.CSafeLoader)
         crd["spec"]["versions"] = [version for version in crd["spec"]["versions"] if version["storage"]]
         (folder / f"{name}.json").write_text(json.dumps(crd))

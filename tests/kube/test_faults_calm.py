@@ -52,7 +52,7 @@ def operator_is_killed_between_lease_and_ray_job(stage):
     stage.storage.fault = lambda request: (
         kill if not there and request.name and request.name.endswith("lease.json") else None
     )
-    stage.installation.bring_back()
+    stage.installation.bring_back(before=True)
     stage.eventually(lambda: there, seconds=90)
     stage.storage.fault = lambda request: lost_commit(stage, request)
 
@@ -181,6 +181,23 @@ def kuberay_is_restarted(stage):
     finally:
         asked = len(stage.cluster.audited("kuberay"))
         stage.cluster.kuberay.start()
+    kuberay_takes_the_run_up(stage, asked)
+
+
+def kuberay_is_upgraded(stage):
+    """It takes machines over that an older one has made, instead of making them anew."""
+    asked = len(stage.cluster.audited("kuberay"))
+    before = stage.cluster.audited("kuberay")[asked - 1]["userAgent"]
+    stage.installation.bring_back()
+
+    kuberay_takes_the_run_up(stage, asked)
+    after = stage.cluster.audited("kuberay")[-1]["userAgent"]
+    assert before.startswith("kuberay-operator/v1.6.0"), before
+    assert not after.startswith("kuberay-operator/v1.6.0"), after
+
+
+def kuberay_takes_the_run_up(stage, asked):
+    """It has been started anew, when it had asked for so much, and finds all as it was."""
     stage.eventually(lambda: any(map(asks_head, stage.cluster.audited("kuberay")[asked:])))
 
     stage.passes(1)
@@ -260,6 +277,7 @@ FAULTS = (
     a_run_of_the_same_name_is_elsewhere,
     another_run_has_the_same_folder,
     kuberay_is_restarted,
+    kuberay_is_upgraded,
     the_api_server_is_away_for_two_minutes,
 )
 ENDS = (the_run_ends_the_same, the_run_is_deleted_and_applied_anew)

@@ -70,9 +70,22 @@ class Installation:
         )
         return [(job["metadata"]["namespace"], job["metadata"]["name"]) for job in left["items"]]
 
-    def bring_back(self):
-        self._cluster.install_ray_kinds()
+    def bring_back(self, *, before=False):
+        """The one it was, or an older one; in the place of another, kinds go first."""
+        other = self._cluster.kuberay.program
+        self._cluster.install_kuberay(before=before)
+        if self._cluster.kuberay.program != other:
+            self._cluster.kuberay.stop()
         self._cluster.kuberay.start()
+
+    def bring_kinds_of_an_unusable_one(self):
+        """Those of 1.5 and older have no field for how long to wait for machines."""
+        paths = ray_kinds.files("kuberay")
+        crds = {path.stem: json.loads(path.read_text()) for path in paths}
+        schema = crds["rayjobs"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        del schema["properties"]["spec"]["properties"]["preRunningDeadlineSeconds"]
+        self._cluster.apply(*crds.values())
+        self._cluster.wait_for_kinds()
 
 
 @pytest.fixture
@@ -89,6 +102,9 @@ def test_a_run_waits_for_kuberay_and_begins_when_it_is_installed(run, start, eve
     run.apply()
     eventually(lambda: run.condition("KubeRayCompatible").get("reason") == "KubeRayMissing")
     assert operator.ask("/readyz")[0] == 200
+    installation.bring_kinds_of_an_unusable_one()
+    eventually(lambda: run.condition("KubeRayCompatible").get("reason") == "TooOld", seconds=60)
+    assert run.condition("Progressing")["message"].startswith("waiting for KubeRay 1.6 or newer")
     installation.bring_back()
 
     eventually(run.is_started, seconds=90)
