@@ -270,8 +270,9 @@ class KubeApi:
 
 def _translated(error: ApiException, method: str, path: str) -> OperatorError:
     status = int(error.status or 0)
-    text = f"Kubernetes: wanted {method} {path}, found {status} {_message(error)}"
-    if "field not declared in schema" in _message(error):  # Kubernetes 1.35 answers that with 500
+    message = _message(error)
+    text = f"Kubernetes: wanted {method} {path}, found {status} {message}"
+    if "field not declared in schema" in message:  # Kubernetes 1.35 answers that with 500
         return RefusedError(f"{text}; the CRD is older than this operator: install the newer one")
     if status in (401, 408, 410, 429) or status >= 500:
         return UnavailableError(f"{text}; it is tried again")

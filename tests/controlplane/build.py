@@ -74,6 +74,11 @@ class Module:
         return " ".join(("-s", "-w", *stamps))
 
 
+def _kuberay(folder: str, program: str) -> Module:
+    path = "github.com/ray-project/kuberay/ray-operator"
+    return Module(folder, path, {program: path}, files=("config/crd/bases/*.yaml", "config/rbac/role.yaml"))
+
+
 # In the order of their worth to the tests, so that an interrupted build has the best of it.
 MODULES = (
     Module(
@@ -90,12 +95,7 @@ MODULES = (
         },
     ),
     Module("etcd", "go.etcd.io/etcd/server/v3", {"etcd": "go.etcd.io/etcd/server/v3"}),
-    Module(
-        "kuberay",
-        "github.com/ray-project/kuberay/ray-operator",
-        {"ray-operator": "github.com/ray-project/kuberay/ray-operator"},
-        files=("config/crd/bases/*.yaml", "config/rbac/role.yaml"),
-    ),
+    _kuberay("kuberay", "ray-operator"),
     Module(
         "kwok",
         "sigs.k8s.io/kwok",
@@ -103,12 +103,7 @@ MODULES = (
         files=("kustomize/stage/*/fast/*-*.yaml", "kustomize/rbac/role.yaml"),
     ),
     Module("coredns", "github.com/coredns/coredns", {"coredns": "autolfads.dev/tests/controlplane/coredns"}),
-    Module(
-        "kuberay-before",
-        "github.com/ray-project/kuberay/ray-operator",
-        {"ray-operator-before": "github.com/ray-project/kuberay/ray-operator"},
-        files=("config/crd/bases/*.yaml", "config/rbac/role.yaml"),
-    ),
+    _kuberay("kuberay-before", "ray-operator-before"),
 )
 
 

@@ -53,6 +53,7 @@ from kubernetes import client
 
 from gke.fixtures import autoscaler, cluster_manager, project  # noqa: F401 (fixtures: a fake Google Cloud)
 from kube.cluster import running_cluster, wait_until
+from kube.installation import installation  # noqa: F401 (a fixture: KubeRay, which comes and goes)
 from kube.lorenz import (  # noqa: F401 (fixtures: a run that really trains, and the same without Kubernetes)
     lorenz,
     lorenz_operator,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from kubernetes import client
 
 from kube.cluster import Cluster
+from kube.installation import Installation
 from kube.lorenz import Lorenz
 from kube.storage import Storage
-from kube.test_operator_watches import Installation
 
 
 @dataclass

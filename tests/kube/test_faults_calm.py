@@ -19,7 +19,6 @@ from kube.lorenz import LASTING, RESULTS, Lorenz
 from kube.operator_process import kept_running
 from kube.stage import Stage, another_namespace
 from kube.storage import SOCKETS, content
-from kube.test_operator_watches import Installation
 from kube.wrong_runs import wrong_runs_are_applied
 
 pytestmark = [pytest.mark.kube, pytest.mark.gcs, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -186,11 +185,11 @@ def kuberay_is_restarted(stage):
 
 def kuberay_is_upgraded(stage):
     """It takes machines over that an older one has made, instead of making them anew."""
-    asked = len(stage.cluster.audited("kuberay"))
-    before = stage.cluster.audited("kuberay")[asked - 1]["userAgent"]
+    events = stage.cluster.audited("kuberay")
+    before = events[-1]["userAgent"]
     stage.installation.bring_back()
 
-    kuberay_takes_the_run_up(stage, asked)
+    kuberay_takes_the_run_up(stage, len(events))
     after = stage.cluster.audited("kuberay")[-1]["userAgent"]
     assert before.startswith("kuberay-operator/v1.6.0"), before
     assert not after.startswith("kuberay-operator/v1.6.0"), after
@@ -281,13 +280,6 @@ FAULTS = (
     the_api_server_is_away_for_two_minutes,
 )
 ENDS = (the_run_ends_the_same, the_run_is_deleted_and_applied_anew)
-
-
-@pytest.fixture
-def installation(cluster):
-    installation = Installation(cluster)
-    yield installation
-    installation.bring_back()
 
 
 @SOCKETS
